@@ -1,0 +1,53 @@
+# Every target makes .venv by itself. Another interpreter: make demo PYTHON=/path/to/python3.11
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON  ?= $(shell command -v python3.11 || command -v python3 || echo python)
+CORES   ?= 2
+PYTEST_ARGS ?=
+STUDIES := smoke demo companions soundtracks paper
+
+ifeq ($(OS),Windows_NT)
+VENV := .venv/Scripts/python
+else
+VENV := .venv/bin/python
+endif
+STAMP := .venv/.installed
+
+.PHONY: help test lint lab clean $(STUDIES)
+
+help:
+	@echo "make demo    the whole study on the embedded corpus: train, attack, compare (about ten minutes on 2 cores)"
+	@echo "make test    all tests, a small study through the workflow included"
+	@echo "make lab     JupyterLab on the notebooks"
+	@echo "make paper   the published study: 5 systems x 10 seeds, full width (needs the Soundtracks data; days)"
+	@echo "make clean   remove caches, prepared arrays and the smoke and demo runs; downloads and long runs stay"
+	@echo "other studies: make smoke | companions | soundtracks; see workflow/README.md"
+
+$(STAMP): pyproject.toml constraints.txt
+	@"$(PYTHON)" -c "import sys; sys.exit('Python 3.11 or newer is needed, this is ' + sys.version.split()[0] + ': make PYTHON=/path/to/python3.11') if sys.version_info < (3, 11) else None"
+	@echo "Making .venv and installing the packages of constraints.txt (some minutes, once) ..."
+	@"$(PYTHON)" -m venv .venv
+	@"$(VENV)" -m pip install --quiet --disable-pip-version-check -e ".[test]" -c constraints.txt
+	@"$(VENV)" -c "open('$(STAMP)', 'w').close()"
+	@echo "Installed."
+
+$(STUDIES): $(STAMP)
+	@"$(VENV)" workflow/run.py $@ --cores $(CORES)
+
+# One thread a test process: two processes with one thread each beat one with two.
+test: export OMP_NUM_THREADS = 1
+test: export MPLBACKEND = Agg
+test: $(STAMP)
+	@echo "Checking style (ruff) and running the tests ..."
+	@"$(VENV)" -m ruff check --quiet .
+	@"$(VENV)" -m pytest -q -n logical --maxprocesses 4 --dist worksteal --durations 10 $(PYTEST_ARGS)
+
+lint: $(STAMP)
+	@"$(VENV)" -m ruff check .
+
+lab: $(STAMP)
+	@"$(VENV)" -m jupyter lab notebooks
+
+clean:
+	@"$(PYTHON)" workflow/clean.py
