@@ -1,0 +1,65 @@
+"""Where things lie: what is read from the repository, and what is written.
+
+``MER_DATA`` moves everything that is written (prepared corpora, runs, figures) out of a read-only checkout.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def data_folder(data_dir: str | Path = "data") -> Path:
+    """Folder of the corpora that are read; a relative path counts from the repository's root."""
+    return ROOT / data_dir
+
+
+def written() -> Path:
+    """Folder for prepared corpora and runs: ``MER_DATA`` where it is set, else ``data`` in the repository."""
+    return (
+        Path(os.environ["MER_DATA"]).expanduser().resolve() if os.environ.get("MER_DATA") else ROOT / "data"
+    )
+
+
+def figures() -> Path:
+    """Folder for figures: ``MER_DATA/figures`` where ``MER_DATA`` is set, else ``figures`` in the repository."""
+    return written() / "figures" if os.environ.get("MER_DATA") else ROOT / "figures"
+
+
+def prepared_folder(name: str) -> Path:
+    """Folder of one prepared corpus."""
+    return written() / "prepared" / name
+
+
+def runs_folder(study: str) -> Path:
+    """Folder of all runs of one study."""
+    return written() / "runs" / study
+
+
+def run_folder(study: str, system: str, seed: int) -> Path:
+    """Folder of one trained network."""
+    return runs_folder(study) / system / f"seed-{seed}"
+
+
+def atomic_write(path: str | Path, write: Callable[[Path], None]) -> Path:
+    """Write a file under a temporary name in its folder and rename it, so that it is there whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The file's final name; missing folders above it are made.
+    write
+        Called with the temporary path, which keeps the final name's ending.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
