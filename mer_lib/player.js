@@ -168,13 +168,18 @@
     const volume = slider(knobs, "volume of all", -40, 0, 0, (db) => deck.setVolume(db));
     const gains = deck.signals.map((signal, i) => signal.fixed ? null
       : slider(knobs, "gain of " + signal.name, 0, Math.min(80, signal.headroom), signal.gainDb, (db) => deck.setGain(i, db)));
-    const note = element("div", "mer-note", "keys (click the player first): space play or pause \u00b7 1\u2013" + deck.signals.length
-      + " choose \u00b7 \u2190 \u2192 one second \u00b7 [ ] loop from / to here \u00b7 L clear loop \u00b7 \u2191 \u2193 gain; drag on a picture to loop, click to jump");
+    const note = element("div", "mer-note", "keys (click the player first): space play or pause \u00b7 "
+      + (deck.signals.length > 1 ? "1\u2013" + deck.signals.length + " choose \u00b7 " : "") + "\u2190 \u2192 one second \u00b7 [ ] loop from / to here \u00b7 L clear loop \u00b7 \u2191 \u2193 gain; drag on a picture to loop, click to jump");
     screen.append(row, views, knobs, note);
     root.append(screen);
 
     const pictures = new Map();
-    let shown = -1;
+    let shown = -1, above = 0;
+    function picture(draw, i) {
+      const key = draw.name + i;
+      if (!pictures.has(key)) pictures.set(key, draw(deck.signals[i], deck.rate));
+      return pictures.get(key);
+    }
     function tick() {
       const now = deck.position();
       head.style.left = place(now, deck.duration);
@@ -198,9 +203,9 @@
       if (deck.loop) { loop.style.left = place(deck.loop[0], deck.duration); loop.style.width = (deck.loop[1] - deck.loop[0]) / deck.duration * (1 - LEFT / WIDTH) * 100 + "%"; }
       if (shown !== deck.chosen) {
         shown = deck.chosen;
-        if (!pictures.has(shown)) pictures.set(shown, [drawWave(deck.signals[shown]), drawSpectrogram(deck.signals[shown], deck.rate)]);
-        // the difference's spectrogram stands below all the time: when it is the one that plays, its waveform is enough
-        slot.replaceChildren(...(shown === difference ? pictures.get(shown).slice(0, 1) : pictures.get(shown)));
+        // the difference's spectrogram stands below all the time: while it plays, the one above stays that of the signal before
+        if (shown !== difference) above = shown;
+        slot.replaceChildren(picture(drawWave, shown), picture(drawSpectrogram, above));
       }
       tick();
     };

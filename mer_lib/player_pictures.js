@@ -91,7 +91,7 @@
     pen.fillStyle = "#333"; pen.textAlign = "right"; pen.textBaseline = "middle";
     pen.fillText(top >= 0.01 ? top.toFixed(2) : top.toExponential(0), LEFT - 4, 8);
     pen.fillText("0", LEFT - 4, 35);
-    label(pen, signal.name + ": waveform, without gain, scaled to its peak of " + signal.peakDb.toFixed(1) + " dBFS");
+    label(pen, signal.name + ": waveform, without gain, scaled to its peak of " + (signal.peakDb > -0.05 ? "0.0" : signal.peakDb.toFixed(1)) + " dBFS");
     return canvas;
   }
 
@@ -111,7 +111,7 @@
     pen.drawImage(small, LEFT, 0, WIDTH - LEFT, height);
     pen.fillStyle = "#333"; pen.textAlign = "right"; pen.textBaseline = "middle";
     for (const f of [100, 300, 1000, 3000, 10000]) {
-      if (f < rate / 2) pen.fillText(f < 1000 ? f + " Hz" : f / 1000 + " kHz", LEFT - 4, height * (1 - Math.log(f / LOW) / Math.log(rate / 2 / LOW)));
+      if (f < rate / 2) pen.fillText(f < 1000 ? f + " Hz" : f / 1000 + " kHz", LEFT - 4, Math.max(7, height * (1 - Math.log(f / LOW) / Math.log(rate / 2 / LOW))));
     }
     timeAxis(pen, signal.data.length / rate, height + BOTTOM);
     label(pen, signal.name + ": spectrogram, " + RANGE_DB + " dB down from " + top.toFixed(0) + " dBFS, without gain");

@@ -1,0 +1,211 @@
+"""The static listening player: several signals that start together and are switched in place.
+
+One piece of HTML with plain JavaScript and Web Audio: no server, no widget, no script from the web, so it
+plays in JupyterLab, in an executed notebook exported to HTML and in a page opened from disk. The signals
+lie in the page as 24-bit FLAC, because 16 bits or a lossy codec would change or remove a perturbation that
+is smaller than their own error; what plays is decoded from these bytes, and :func:`decode_flac` gives the
+same samples to the network.
+
+Notebook: 07_listen
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import soundfile
+from IPython.display import HTML
+
+from mer_lib.audio import SAMPLE_RATE, AudioError
+
+SCRIPTS = ("player_pictures.js", "player.js")
+
+
+def flac_bytes(waveform: np.ndarray, sample_rate: int = SAMPLE_RATE) -> bytes:
+    """Encode mono samples losslessly as 24-bit FLAC.
+
+    Parameters
+    ----------
+    waveform
+        Samples (samples,), full scale 1.
+    sample_rate
+        Hz.
+
+    Raises
+    ------
+    AudioError
+        If the samples are not finite, not mono, or beyond full scale: they would be clipped without a word.
+    """
+    waveform = np.asarray(waveform, dtype=np.float64)
+    if waveform.ndim != 1 or len(waveform) == 0:
+        raise AudioError(f"one channel of samples is needed, not an array of shape {waveform.shape}")
+    if not np.isfinite(waveform).all():
+        raise AudioError("the signal holds NaN or infinite samples")
+    if (peak := float(np.abs(waveform).max())) > 1.0 + 1e-6:
+        raise AudioError(
+            f"the signal's peak is {peak:.4f}: beyond full scale it would be clipped; scale it first"
+        )
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.clip(waveform, -1.0, 1.0), sample_rate, format="FLAC", subtype="PCM_24")
+    return buffer.getvalue()
+
+
+def decode_flac(data: bytes) -> np.ndarray:
+    """Decode what :func:`flac_bytes` made: the very samples that the player plays, float32 (samples,)."""
+    return soundfile.read(io.BytesIO(data), dtype="float32")[0]
+
+
+def _page(body: str, scripts: Sequence[str]) -> HTML:
+    """Put style and scripts around a player's markup; each output stands alone wherever it is copied to."""
+    here = Path(__file__).parent
+    code = "\n".join((here / name).read_text(encoding="utf-8") for name in scripts)
+    version = hashlib.sha256(code.encode()).hexdigest()[:12]
+    style = (here / "player.css").read_text(encoding="utf-8")
+    return HTML(f"<style>{style}</style>\n{body}\n<script>{code.replace('@VERSION@', version)}</script>")
+
+
+def _audio(name: str, waveform: np.ndarray, sample_rate: int, attributes: str = "") -> str:
+    """One signal as a plain audio element: the data for the player, and what remains where scripts do not
+    run."""
+    encoded = base64.b64encode(flac_bytes(waveform, sample_rate)).decode("ascii")
+    return (
+        f'<div>{escape(name)}<audio controls preload="none" data-name="{escape(name)}"{attributes} '
+        f'src="data:audio/flac;base64,{encoded}"></audio></div>'
+    )
+
+
+def player(
+    signals: Mapping[str, np.ndarray],
+    sample_rate: int = SAMPLE_RATE,
+    *,
+    title: str = "",
+    difference: tuple[str, str] | None = None,
+    gains_db: Mapping[str, float] | None = None,
+) -> HTML:
+    """Players side by side in one: all signals run together, a key or a click chooses the one that is heard.
+
+    Parameters
+    ----------
+    signals
+        Name -> samples (samples,), full scale 1, all of one length. Nothing is normalised.
+    sample_rate
+        Hz.
+    title
+        Line above the player.
+    difference
+        ``("attacked", "clean")`` adds a signal named "difference", attacked minus clean, subtracted in the
+        page from the decoded samples; its spectrogram stands below all the time.
+    gains_db
+        Name -> gain in dB to begin with. The gain is shown on the button, can be changed by a slider, and
+        stops where the signal would clip. Signals without an entry are played as they are (the difference
+        has a slider in any case).
+
+    Returns
+    -------
+    IPython.display.HTML
+        About 1.3 bytes a compressed byte: 0.5 to 0.7 MB for each 10 s signal, the difference free.
+
+    Raises
+    ------
+    AudioError
+        If a signal cannot be encoded, or the lengths differ.
+    KeyError
+        If ``difference`` or ``gains_db`` name a signal that is not there.
+
+    Notebook: 00_start_here, 01_prepare_data, 07_listen
+    """
+    gains = dict(gains_db or {})
+    names = list(signals)
+    known = [*names, "difference"] if difference else names
+    if missing := [name for name in [*(difference or ()), *gains] if name not in known]:
+        raise KeyError(f"no such signal: {', '.join(missing)}; there are: {', '.join(known)}")
+    if difference and "difference" in names:
+        raise KeyError('a signal is named "difference" already: leave it out, or leave out difference=')
+    lengths = {name: len(np.atleast_1d(signal)) for name, signal in signals.items()}
+    if len(set(lengths.values())) != 1:
+        raise AudioError(f"signals that are switched in place must have one length, not {lengths}")
+    attributes = f' data-rate="{int(sample_rate)}"'
+    if difference:
+        minuend, subtrahend = (names.index(name) for name in difference)
+        attributes += (
+            f' data-difference="difference" data-minuend="{minuend}" data-subtrahend="{subtrahend}"'
+            f' data-difference-gain="{float(gains.pop("difference", 0.0)):g}"'
+        )
+    sounds = "".join(
+        _audio(name, signal, sample_rate, f' data-gain="{float(gains[name]):g}"' if name in gains else "")
+        for name, signal in signals.items()
+    )
+    # JupyterLab's shortcuts (x cuts a cell) must not see the player's keys
+    return _page(
+        f'<div class="mer-player" tabindex="0" role="group" aria-label="listening player {escape(title)}" '
+        f'data-lm-suppress-shortcuts="true"{attributes}><div class="mer-title">{escape(title)}</div>'
+        f'<div class="mer-plain">{sounds}</div></div>',
+        SCRIPTS,
+    )
+
+
+def level_table(signals: Mapping[str, np.ndarray], reference: str | None = None) -> pd.DataFrame:
+    """Level, clipping and signal-to-noise ratio of signals, in the numbers that listening alone does not
+    give.
+
+    Parameters
+    ----------
+    signals
+        Name -> samples (samples,), full scale 1.
+    reference
+        The clean signal's name: the others get the SNR of their deviation from it, in dB.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Per signal: peak and rms in dBFS (dB below full scale), samples at full scale (clipped), and SNR in
+        dB.
+
+    Notebook: 07_listen
+    """
+    rows = {}
+    for name, signal in signals.items():
+        signal = np.asarray(signal, dtype=np.float64)
+        rows[name] = {
+            "peak (dBFS)": 20 * np.log10(np.abs(signal).max() + 1e-12),
+            "rms (dBFS)": 10 * np.log10(np.mean(signal**2) + 1e-24),
+            # 24 bits: the last code below 1 and everything above it
+            "samples at full scale": int((np.abs(signal) >= 1 - 2**-23).sum()),
+        }
+        if reference is not None and name != reference and len(signal) == len(signals[reference]):
+            clean = np.asarray(signals[reference], dtype=np.float64)
+            power = np.sum((signal - clean) ** 2)
+            rows[name]["SNR (dB)"] = 10 * np.log10(np.sum(clean**2) / power) if power > 0 else np.inf
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def headroom_db(waveform: np.ndarray) -> float:
+    """Gain in whole dB that a signal takes before it clips."""
+    return float(math.floor(-20 * math.log10(float(np.abs(waveform).max()) + 1e-12)))
+
+
+def abx_p_value(correct: int, trials: int) -> float:
+    """Exact one-sided binomial p-value of an ABX test: the chance of at least this many right answers by
+    guessing.
+
+    Parameters
+    ----------
+    correct, trials
+        Right answers and all answers, whole numbers with 0 <= correct <= trials.
+
+    Raises
+    ------
+    ValueError
+        For counts that cannot be.
+    """
+    if not 0 <= correct <= trials:
+        raise ValueError(f"{correct} of {trials} answers cannot be right")
+    return sum(math.comb(trials, k) for k in range(correct, trials + 1)) / 2**trials
