@@ -60,11 +60,7 @@ def decode(path: str | Path, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     if not np.isfinite(samples).all():
         raise AudioError(f"{path}: holds NaN or infinite samples")
     mono = samples.mean(axis=1)
-    return (
-        mono
-        if rate == sample_rate
-        else soxr.resample(mono, rate, sample_rate, quality="HQ").astype(np.float32)
-    )
+    return mono if rate == sample_rate else soxr.resample(mono, rate, sample_rate, quality="HQ").astype(np.float32)
 
 
 def trim_zeros(waveform: np.ndarray) -> np.ndarray:

@@ -31,8 +31,7 @@ class Findings:
         """Raise :class:`CorpusError` if anything was wrong."""
         if self.problems:
             raise CorpusError(
-                f"{self.what}: {len(self.problems)} problem(s)\n"
-                + "\n".join(f"  - {p}" for p in self.problems)
+                f"{self.what}: {len(self.problems)} problem(s)\n" + "\n".join(f"  - {p}" for p in self.problems)
             )
 
 
@@ -41,9 +40,7 @@ def _listed(text: str, cases: Iterable[object]) -> str:
     return f"{text}: {', '.join(cases)}" if cases else text
 
 
-def read_csv(
-    path: Path, findings: Findings, needed: Iterable[str], separator: str = ","
-) -> pd.DataFrame | None:
+def read_csv(path: Path, findings: Findings, needed: Iterable[str], separator: str = ",") -> pd.DataFrame | None:
     """Read a CSV as text, without its BOM; missing files, columns and unreadable bytes become findings."""
     if not path.is_file():
         findings.problem(f"{path} is missing (data/README.md says where to get it and where to put it)")
@@ -92,9 +89,7 @@ def numbers(
             [f"{i} ({v:g})" for i, v in zip(ids[outside], values[outside], strict=True)],
         )
     if (values.isna() & ~wrong).any():
-        findings.note(
-            f"{name}: no {column} (left out of losses and metrics) for", ids[values.isna() & ~wrong]
-        )
+        findings.note(f"{name}: no {column} (left out of losses and metrics) for", ids[values.isna() & ~wrong])
     return values
 
 
@@ -102,9 +97,7 @@ def duplicates(ids: pd.Series, name: str, findings: Findings) -> None:
     if ids.isna().any():
         findings.problem(f"{name}: {int(ids.isna().sum())} row(s) without an id")
     if ids.duplicated().any():
-        findings.problem(
-            f"{name}: the same id more than once", sorted(ids[ids.duplicated()].dropna().unique())
-        )
+        findings.problem(f"{name}: the same id more than once", sorted(ids[ids.duplicated()].dropna().unique()))
 
 
 def normalised_id(ids: pd.Series) -> pd.Series:

@@ -90,9 +90,7 @@ class Corpus:
 
 def _audio_files(folder: Path, findings: Findings) -> pd.Series:
     """Audio files of a folder by id (their stem)."""
-    files = (
-        sorted(p for p in folder.glob("*") if p.suffix.lower() in AUDIO_ENDINGS) if folder.is_dir() else []
-    )
+    files = sorted(p for p in folder.glob("*") if p.suffix.lower() in AUDIO_ENDINGS) if folder.is_dir() else []
     if not files:
         findings.problem(f"{folder} is missing or holds no audio ({', '.join(AUDIO_ENDINGS)})")
     stems = normalised_id(pd.Series([p.stem for p in files], dtype=str))
@@ -118,21 +116,15 @@ def _read_midlevel(folder: Path, source: str, findings: Findings) -> pd.DataFram
             f"{folder / 'annotations.csv'}: seven mid-level columns expected beside song_id, found {', '.join(columns)}"
         )
         return None
-    metadata = metadata.assign(
-        song_id=metadata["song id"].str.strip(), id=normalised_id(metadata["ID at file source"])
-    )
+    metadata = metadata.assign(song_id=metadata["song id"].str.strip(), id=normalised_id(metadata["ID at file source"]))
     metadata = metadata[metadata["Source"].str.strip().str.lower() == source]
     annotations = annotations.assign(song_id=annotations["song_id"].str.strip())
     for values, name in ((metadata["id"], "metadata.csv"), (annotations["song_id"], "annotations.csv")):
         duplicates(values, f"{folder / name}", findings)
-    joined = (
-        metadata[["song_id", "id"]].merge(annotations, on="song_id", how="inner").set_index("id", drop=False)
-    )
+    joined = metadata[["song_id", "id"]].merge(annotations, on="song_id", how="inner").set_index("id", drop=False)
     result = pd.DataFrame(index=joined.index)
     for name, column in zip(MIDLEVEL, columns, strict=True):
-        result[name] = (
-            numbers(joined, column, joined["id"], (1, 10), f"{folder / 'annotations.csv'}", findings) / 10
-        )
+        result[name] = numbers(joined, column, joined["id"], (1, 10), f"{folder / 'annotations.csv'}", findings) / 10
     direction = result["tonal_stability"].corr(result["dissonance"])
     if direction > 0.3 or (columns[5] == "atonality" and not direction < -0.3):
         result["tonal_stability"] = 1.1 - result["tonal_stability"]
@@ -156,9 +148,7 @@ def _set1_layout(name: str, folder: Path, midlevel: Path, **kinds: object) -> Co
     duplicates(track_ids, "set1_tracklist.csv", findings)
     table = pd.DataFrame({"id": ids, "path": ids.map(files) if files.index.is_unique else None})
     table["group"] = ids.map(
-        pd.Series(tracks["Album name"].str.strip().to_numpy(), index=track_ids)[
-            lambda s: ~s.index.duplicated()
-        ]
+        pd.Series(tracks["Album name"].str.strip().to_numpy(), index=track_ids)[lambda s: ~s.index.duplicated()]
     )
     for emotion in EMOTIONS:
         # Ratings run from 1 to 9; the published code divides by 10
@@ -173,9 +163,7 @@ def _set1_layout(name: str, folder: Path, midlevel: Path, **kinds: object) -> Co
         findings.note("no mid-level values for", table["id"][table[list(MIDLEVEL)].isna().any(axis=1)])
     findings.settle()
     kinds = {**kinds, **({} if values is not None else {"midlevel_kind": "none"})}
-    return Corpus(
-        name, folder, table.sort_values("id").reset_index(drop=True), notes=tuple(findings.notes), **kinds
-    )
+    return Corpus(name, folder, table.sort_values("id").reset_index(drop=True), notes=tuple(findings.notes), **kinds)
 
 
 def _own_folder(folder: Path) -> Corpus:
@@ -195,15 +183,11 @@ def _own_folder(folder: Path) -> Corpus:
     scale = _declared_scale(folder, findings)
     if not set(EMOTIONS) & set(ratings.columns):
         findings.problem(f"{sheets[0]} has none of the emotions {', '.join(EMOTIONS)}")
-    table = pd.DataFrame(
-        {"id": ratings["id"].str.strip() if "id" in ratings else ratings["file"].str.strip()}
-    )
+    table = pd.DataFrame({"id": ratings["id"].str.strip() if "id" in ratings else ratings["file"].str.strip()})
     duplicates(table["id"], sheets[0].name, findings)
     paths = [(folder / str(name).strip()).resolve() for name in ratings["file"]]
     strays = [
-        name
-        for name, path in zip(ratings["file"], paths, strict=True)
-        if not path.is_relative_to(folder.resolve())
+        name for name, path in zip(ratings["file"], paths, strict=True) if not path.is_relative_to(folder.resolve())
     ]
     if strays:
         findings.problem("files outside the corpus folder", strays)
@@ -214,9 +198,7 @@ def _own_folder(folder: Path) -> Corpus:
         values = numbers(ratings, column, table["id"], scale, sheets[0].name, findings) if known else np.nan
         table[column] = (values - scale[0]) / (scale[1] - scale[0]) if known else np.nan
     used = {str(path) for path in paths}
-    found = [
-        p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_ENDINGS and str(p.resolve()) not in used
-    ]
+    found = [p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_ENDINGS and str(p.resolve()) not in used]
     missing_counterparts(
         table, pd.Series("", index=[*table["id"], *(str(p.relative_to(folder)) for p in found)]), findings
     )
@@ -244,9 +226,7 @@ def _declared_scale(folder: Path, findings: Findings) -> tuple[float, float]:
             return low, high
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError):
         pass
-    findings.problem(
-        f"{folder / 'corpus.yaml'}: expected one line such as 'scale: [1, 9]' (lowest, highest rating)"
-    )
+    findings.problem(f"{folder / 'corpus.yaml'}: expected one line such as 'scale: [1, 9]' (lowest, highest rating)")
     return 0.0, 1.0
 
 
@@ -269,7 +249,7 @@ def load_corpus(name_or_path: str | Path, data_dir: str | Path = "data") -> Corp
     """
     data = data_folder(data_dir)
     if name_or_path == "etudes":
-        kinds = dict(midlevel_kind="composed", ratings_kind="simulated listeners", publishable_audio=True)
+        kinds = {"midlevel_kind": "composed", "ratings_kind": "simulated listeners", "publishable_audio": True}
         return _set1_layout("etudes", data / "etudes", data / "etudes" / "midlevel", **kinds)
     if name_or_path == "soundtracks":
         folder = Path(os.environ.get("MER_SOUNDTRACKS") or data / "soundtracks").expanduser()
@@ -277,7 +257,7 @@ def load_corpus(name_or_path: str | Path, data_dir: str | Path = "data") -> Corp
             raise CorpusError(
                 f"{folder} is missing: data/README.md says where to get Soundtracks; MER_SOUNDTRACKS may point at it"
             )
-        kinds = dict(midlevel_kind="annotated", ratings_kind="human listeners")
+        kinds = {"midlevel_kind": "annotated", "ratings_kind": "human listeners"}
         return _set1_layout("soundtracks", folder, data / "midlevel" / "metadata_annotations", **kinds)
     folder = Path(name_or_path).expanduser()
     if not folder.is_dir():
@@ -329,9 +309,7 @@ def split(
     filled = dict.fromkeys(wanted, 0)
     for index in torch.randperm(len(names), generator=generator).tolist():
         # Each group goes where the largest share is still missing; an empty part comes first
-        part = max(
-            wanted, key=lambda p: (not members[p], (wanted[p] - filled[p] - sizes[index] / 2) / wanted[p])
-        )
+        part = max(wanted, key=lambda p: (not members[p], (wanted[p] - filled[p] - sizes[index] / 2) / wanted[p]))
         members[part].append(names[index])
         filled[part] += sizes[index]
     return {part: np.flatnonzero(np.isin(groups, members[part])) for part in ("train", "valid", "test")}

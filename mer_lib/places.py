@@ -19,9 +19,7 @@ def data_folder(data_dir: str | Path = "data") -> Path:
 
 def written() -> Path:
     """Folder for prepared corpora and runs: ``MER_DATA`` where it is set, else ``data`` in the repository."""
-    return (
-        Path(os.environ["MER_DATA"]).expanduser().resolve() if os.environ.get("MER_DATA") else ROOT / "data"
-    )
+    return Path(os.environ["MER_DATA"]).expanduser().resolve() if os.environ.get("MER_DATA") else ROOT / "data"
 
 
 def figures() -> Path:

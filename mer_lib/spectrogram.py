@@ -45,9 +45,7 @@ def frame_times(frames: int) -> np.ndarray:
 def _filterbank() -> tuple[np.ndarray, np.ndarray]:
     """Filters (bins, bands), each of sum 1, and the bands' centre frequencies in Hz."""
     octaves = np.log2(np.array([MINIMUM_HZ, MAXIMUM_HZ]) / REFERENCE_HZ) * BANDS_PER_OCTAVE
-    ladder = REFERENCE_HZ * 2.0 ** (
-        np.arange(np.floor(octaves[0]), np.ceil(octaves[1]) + 1) / BANDS_PER_OCTAVE
-    )
+    ladder = REFERENCE_HZ * 2.0 ** (np.arange(np.floor(octaves[0]), np.ceil(octaves[1]) + 1) / BANDS_PER_OCTAVE)
     ladder = ladder[(ladder >= MINIMUM_HZ) & (ladder <= MAXIMUM_HZ)]
     bin_hz = np.arange(FRAME_SIZE // 2) * SAMPLE_RATE / FRAME_SIZE
     # Every frequency of the ladder goes to its nearest bin; at low frequencies several share one, which counts once.

@@ -1,0 +1,314 @@
+"""From a checked corpus to arrays on disk: 10 s excerpts and their log spectrograms.
+
+As published: mono at 22 050 Hz, zeros trimmed, peak set to 1, one random 10 s excerpt a clip, drawn once and kept
+(Hoedt, Flexer, Widmer 2025, Section 3). Clips under 10 s are padded with zeros. Every file is decoded and checked before
+anything is written, and ``info.json``, which marks the folder as done, is written last.
+
+Notebook: 01_prepare_data
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.signal import lfilter
+from tqdm.auto import tqdm
+
+from mer_lib.audio import (
+    EXCERPT_SAMPLES,
+    EXCERPT_SECONDS,
+    SAMPLE_RATE,
+    AudioError,
+    decode,
+    peak_normalise,
+    trim_zeros,
+)
+from mer_lib.dataset import EMOTIONS, MIDLEVEL, Corpus, CorpusError, split
+from mer_lib.places import atomic_write
+from mer_lib.spectrogram import FRAMES_PER_SECOND, LogSpectrogram
+
+FORMAT = 1
+VARIANTS = ("present", "absent", "reversed")
+SHORTCUTS = ("tilt", "hum")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared corpus; the arrays are memory-mapped.
+
+    Attributes
+    ----------
+    info
+        How it was made: corpus, fingerprint, kinds of ratings and mid-level values, shortcut, seed, notes.
+    table
+        One row a clip: id, group, start_seconds, ratings and mid-level values.
+    waveforms
+        (clips, 220500) float32 at 22 050 Hz, peak-normalised before the excerpt was cut.
+    spectrograms
+        (clips, 313, 149) float32, log10(1 + x), not z-scored.
+    """
+
+    folder: Path
+    info: dict = field(repr=False)
+    table: pd.DataFrame = field(repr=False)
+    waveforms: np.ndarray = field(repr=False)
+    spectrograms: np.ndarray = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def emotions(self) -> np.ndarray:
+        """Ratings, (clips, 8) float32 in [0, 1], NaN where unrated."""
+        return self.table[list(EMOTIONS)].to_numpy(np.float32)
+
+    @property
+    def midlevel(self) -> np.ndarray:
+        """Mid-level values, (clips, 7) float32 in [0, 1], NaN where unknown."""
+        return self.table[list(MIDLEVEL)].to_numpy(np.float32)
+
+    def split(self, protocol: str = "published", seed: int = 42) -> dict[str, np.ndarray]:
+        """Rows for training, validation and test, see :func:`mer_lib.dataset.split`."""
+        return split(self.table, protocol, seed)
+
+    def test_variant(self, variant: str) -> np.ndarray:
+        """Waveforms of the test clips with the shortcut "present", "absent" or "reversed", (clips, 220500)."""
+        if variant not in VARIANTS:
+            raise ValueError(f"unknown variant {variant!r}: one of {', '.join(VARIANTS)}")
+        test = self.split(self.info["shortcut"]["split_protocol"])["test"]
+        sign = {"present": 1.0, "absent": 0.0, "reversed": -1.0}[variant]
+        return _with_shortcut(self.waveforms[test], self.emotions[test], self.info["shortcut"], sign)
+
+
+def _with_shortcut(waveforms: np.ndarray, emotions: np.ndarray, shortcut: dict, sign: float = 1.0) -> np.ndarray:
+    """Add a recording property without musical meaning whose strength follows one emotion.
+
+    Strength a = shortcut * (rating - .5) * 2, times ``sign``. "tilt": a first-order shelf, y[n] = x[n] - .5 a x[n-1],
+    which brightens or dulls the recording; "hum": 50 Hz and its octave at .02 * (a + 1) / 2 of full scale.
+    """
+    rating = np.nan_to_num(emotions[:, EMOTIONS.index(shortcut["emotion"])], nan=0.5)
+    amount = sign * shortcut["strength"] * np.clip((rating - 0.5) * 2, -1, 1)
+    if shortcut["strength"] == 0 or sign == 0:
+        return np.array(waveforms)
+    if shortcut["kind"] == "tilt":
+        return np.stack([lfilter([1, -0.5 * a], [1], x) for a, x in zip(amount, waveforms, strict=True)]).astype(
+            np.float32
+        )
+    seconds = np.arange(waveforms.shape[1]) / SAMPLE_RATE
+    hum = np.sin(2 * np.pi * 50 * seconds) + np.sin(2 * np.pi * 100 * seconds)
+    return (waveforms + 0.02 * (amount[:, None] + 1) / 2 * hum).astype(np.float32)
+
+
+def _prepare_clip(path: str) -> np.ndarray | str:
+    """A clip decoded, trimmed and normalised, or what is wrong with it."""
+    try:
+        return peak_normalise(trim_zeros(decode(path)))
+    except AudioError as error:
+        return str(error) if path in str(error) else f"{path}: {error}"
+
+
+def _decoded(paths: list[str], processes: int, progress: bool) -> Iterator[np.ndarray | str]:
+    bar = {"total": len(paths), "desc": "decode", "unit": "clip", "disable": not progress}
+    if processes == 1:
+        yield from tqdm(map(_prepare_clip, paths), **bar)
+        return
+    with ProcessPoolExecutor(processes) as pool:
+        yield from tqdm(pool.map(_prepare_clip, paths, chunksize=8), **bar)
+
+
+def _excerpt(waveform: np.ndarray, generator: torch.Generator) -> tuple[np.ndarray, float]:
+    """A random 10 s excerpt and its start in seconds; short clips are padded at their end."""
+    spare = max(0, len(waveform) - EXCERPT_SAMPLES)
+    # Drawn in frames, as the published slice was, and drawn for short clips too, so that they shift no other clip's draw
+    frame = torch.randint(0, int(spare / SAMPLE_RATE * FRAMES_PER_SECOND) + 1, (1,), generator=generator).item()
+    start = int(frame * SAMPLE_RATE / FRAMES_PER_SECOND)
+    piece = waveform[start : start + EXCERPT_SAMPLES]
+    return np.pad(piece, (0, EXCERPT_SAMPLES - len(piece))), start / SAMPLE_RATE
+
+
+def spectrograms_of(waveforms: np.ndarray, batch: int = 16, progress: bool = False) -> np.ndarray:
+    """Log spectrograms of many waveforms, (clips, 313, 149) float32, in batches."""
+    front_end = LogSpectrogram()
+    with torch.inference_mode():
+        batches = range(0, len(waveforms), batch)
+        bar = tqdm(batches, desc="spectrograms", unit="batch", disable=not progress)
+        parts = [front_end(torch.tensor(np.array(waveforms[i : i + batch]))).numpy() for i in bar]
+    return np.concatenate(parts)
+
+
+def prepared_name(
+    corpus: str,
+    *,
+    clips: int | None = None,
+    shortcut: float = 0.0,
+    midlevel: str = "corpus",
+    split: str = "published",
+) -> str:
+    """Name of the folder that holds a corpus prepared so, for instance "etudes-60clips"."""
+    name = Path(corpus).name
+    name += f"-{clips}clips" if clips else ""
+    name += f"-shortcut{shortcut:g}-{split}" if shortcut else ""
+    return name + ("-computed" if midlevel == "computed" else "")
+
+
+def _choose(corpus: Corpus, clips: int | None) -> Corpus:
+    """The corpus, or an evenly spaced part of it."""
+    if clips is None or clips == len(corpus):
+        return corpus
+    if not 10 <= clips <= len(corpus):
+        raise ValueError(f"clips must lie between 10 and {len(corpus)}, the size of {corpus.name}; got {clips}")
+    rows = np.linspace(0, len(corpus) - 1, clips).round().astype(int)
+    return Corpus(**{**corpus.__dict__, "table": corpus.table.iloc[rows].reset_index(drop=True)})
+
+
+def prepare(
+    corpus: Corpus,
+    folder: str | Path,
+    *,
+    clips: int | None = None,
+    seed: int = 42,
+    shortcut: float = 0.0,
+    shortcut_emotion: str = "happy",
+    shortcut_kind: str = "tilt",
+    split_protocol: str = "published",
+    midlevel: str = "corpus",
+    processes: int = 2,
+    progress: bool = True,
+) -> Prepared:
+    """Decode, check, cut and transform a corpus; a finished folder made the same way is returned at once.
+
+    Parameters
+    ----------
+    corpus
+        From :func:`mer_lib.dataset.load_corpus`.
+    folder
+        Where the arrays go.
+    clips
+        Use only so many clips, evenly spaced (all by default).
+    seed
+        Seed of the excerpts' positions.
+    shortcut, shortcut_emotion, shortcut_kind
+        Strength (0 to 1) of a recording property that is tied to an emotion's rating in training and validation clips
+        of ``split_protocol``; test clips stay without it, see :meth:`Prepared.test_variant`.
+    midlevel
+        "corpus": the corpus's own values; "computed": from the audio by :mod:`mer_lib.descriptors`, and called so.
+
+    Raises
+    ------
+    CorpusError
+        Naming every file that cannot be decoded or is silent.
+    ValueError
+        If an argument makes no sense, or the folder holds something prepared differently.
+    """
+    if shortcut_kind not in SHORTCUTS or shortcut_emotion not in EMOTIONS or not 0 <= shortcut <= 1:
+        raise ValueError(
+            f"shortcut {shortcut}, {shortcut_emotion!r}, {shortcut_kind!r}: strength in [0, 1], an emotion, {SHORTCUTS}"
+        )
+    if midlevel not in ("corpus", "computed"):
+        raise ValueError(f"midlevel is 'corpus' or 'computed', not {midlevel!r}")
+    folder, corpus = Path(folder), _choose(corpus, clips)
+    properties = {
+        "strength": float(shortcut),
+        "emotion": shortcut_emotion,
+        "kind": shortcut_kind,
+        "split_protocol": split_protocol,
+    }
+    info = {
+        "format": FORMAT,
+        "corpus": corpus.name,
+        "fingerprint": corpus.fingerprint,
+        "clips": len(corpus),
+        "seed": seed,
+        "shortcut": properties
+        if shortcut
+        else {**properties, "emotion": None, "kind": None, "split_protocol": "published"},
+        "midlevel_kind": "computed" if midlevel == "computed" else corpus.midlevel_kind,
+        "ratings_kind": corpus.ratings_kind,
+        "publishable_audio": corpus.publishable_audio,
+        "excerpt_seconds": EXCERPT_SECONDS,
+        "sample_rate": SAMPLE_RATE,
+    }
+    if (folder / "info.json").is_file():
+        known = load_prepared(folder)
+        differing = sorted(key for key in info if known.info.get(key) != info[key])
+        if differing:
+            raise ValueError(
+                f"{folder} was prepared differently ({', '.join(differing)}): remove it or use another folder"
+            )
+        return known
+    return _prepare(corpus, folder, info, midlevel, processes, progress)
+
+
+def _prepare(corpus: Corpus, folder: Path, info: dict, midlevel: str, processes: int, progress: bool) -> Prepared:
+    generator = torch.Generator().manual_seed(info["seed"])
+    waveforms = np.empty((len(corpus), EXCERPT_SAMPLES), np.float32)
+    starts, problems, short = [], [], []
+    for index, clip in enumerate(_decoded(corpus.table["path"].tolist(), processes, progress)):
+        if isinstance(clip, str):
+            problems.append(clip)
+            continue
+        if len(clip) < EXCERPT_SAMPLES:
+            short.append(f"{corpus.table['id'][index]} ({len(clip) / SAMPLE_RATE:.2f} s)")
+        waveforms[index], start = _excerpt(clip, generator)
+        starts.append(start)
+    if problems:
+        raise CorpusError(
+            f"corpus {corpus.name}: {len(problems)} unusable file(s), nothing was prepared\n  - "
+            + "\n  - ".join(problems)
+        )
+    table = corpus.table.drop(columns="path").assign(start_seconds=starts)
+    if info["shortcut"]["strength"]:
+        parts = split(table, info["shortcut"]["split_protocol"])
+        rows = np.concatenate([parts["train"], parts["valid"]])
+        emotions = table[list(EMOTIONS)].to_numpy(np.float32)
+        waveforms[rows] = _with_shortcut(waveforms[rows], emotions[rows], info["shortcut"])
+    if midlevel == "computed":
+        from mer_lib.descriptors import (
+            describe_corpus,
+        )  # librosa takes seconds to import and few corpora need it
+
+        computed = describe_corpus(waveforms, processes=processes, progress=progress)
+        table[list(MIDLEVEL)] = computed[list(MIDLEVEL)].to_numpy()
+    notes = [
+        *corpus.notes,
+        *([f"shorter than 10 s and padded with zeros: {', '.join(short)}"] if short else []),
+    ]
+    spectrograms = spectrograms_of(waveforms, progress=progress)
+    for name, values in (("waveforms", waveforms), ("spectrograms", spectrograms)):
+        atomic_write(folder / f"{name}.npy", lambda part, values=values: np.save(part, values, allow_pickle=False))
+    atomic_write(folder / "table.csv", lambda part: table.to_csv(part, index=False))
+    text = json.dumps({**info, "notes": notes}, indent=1)
+    atomic_write(folder / "info.json", lambda part: part.write_text(text, encoding="utf-8"))
+    return load_prepared(folder)
+
+
+def load_prepared(folder: str | Path) -> Prepared:
+    """Open a prepared corpus.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder was not prepared to the end.
+    """
+    folder = Path(folder)
+    if not (folder / "info.json").is_file():
+        raise FileNotFoundError(
+            f"{folder} is not prepared: run notebook 01_prepare_data or mer_lib.preparation.prepare"
+        )
+    info = json.loads((folder / "info.json").read_text(encoding="utf-8"))
+    if info["format"] != FORMAT:
+        raise ValueError(
+            f"{folder} was prepared in format {info['format']}, this version reads {FORMAT}: prepare it again"
+        )
+    table = pd.read_csv(folder / "table.csv", dtype={"id": str, "group": str})
+    waveforms, spectrograms = (
+        np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("waveforms", "spectrograms")
+    )
+    return Prepared(folder, info, table, waveforms, spectrograms)
