@@ -1,0 +1,252 @@
+"""Figures of the attack and of the comparison of systems, after the paper's Figures 3 and 4.
+
+Notebooks: 05_adversarial_training, 06_attack, 08_robustness
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mer_lib.plots import ATTACKED, CLEAN, MARKERS, PALETTE, RATED, SECOND, finish, panels, styled
+
+UNITS = {"spectrogram": "z-scored spectrogram", "waveform": "full scale"}
+BOX_SEEDS = 5  # below this, a box would show quartiles of almost nothing: the points alone are drawn
+
+
+def _order(systems: pd.Series) -> list[str]:
+    """The systems that are there, in the study's order."""
+    return [name for name in PALETTE if name in set(systems)]
+
+
+@styled
+def loss_per_step(curves: Mapping[str, np.ndarray], title: str, caption: str) -> Figure:
+    """The attacked loss at every step: median over the clips, and the band that holds 80 % of them.
+
+    Parameters
+    ----------
+    curves
+        Attack -> (steps + 1, clips); step 0 is the clean clip (or the random start).
+
+    Notebook: 06_attack
+    """
+    figure, axes = panels(1, len(curves), width=min(9.0, 3.2 + 3.0 * len(curves)), height=3.2)
+    for axis, (name, curve) in zip(axes[0], curves.items(), strict=True):
+        steps = np.arange(len(curve))
+        low, middle, high = np.quantile(curve, [0.1, 0.5, 0.9], axis=1)
+        axis.fill_between(steps, low, high, color=ATTACKED, alpha=0.2, linewidth=0, label="80 % of the clips")
+        axis.plot(steps, middle, color=ATTACKED, marker=".", label="median clip")
+        axis.set(xlabel="step", ylabel="mean squared error", title=name, ylim=(0, None))
+        axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True, nbins=6))
+        axis.legend(loc="upper left", frameon=True, framealpha=0.8, edgecolor="none")
+    return finish(figure, title, caption)
+
+
+@styled
+def epsilon_sweep(rows: pd.DataFrame, title: str, caption: str) -> Figure:
+    """Error and correlation against the budget, in each domain; dashed: before the attack, numbers: median
+    SNR.
+
+    Parameters
+    ----------
+    rows
+        Rows of ``results.csv`` of one run, one an attack.
+
+    Notebook: 06_attack
+    """
+    domains = [domain for domain in UNITS if domain in set(rows["domain"])]
+    figure, axes = panels(2, len(domains), height=5.0, sharex="col")
+    for column, domain in enumerate(domains):
+        part = rows[rows["domain"] == domain].sort_values("epsilon")
+        for axis, metric, label in zip(axes[:, column], ("mae", "corr"), ("MAE", "correlation"), strict=True):
+            axis.axhline(part[f"{metric}_clean"].iloc[0], color=CLEAN, linestyle="--", label="clean")
+            axis.plot(part["epsilon"], part[f"{metric}_attacked"], marker="o", color=ATTACKED, label="attacked")
+            axis.set(xscale="log", ylabel=label if column == 0 else "")
+            axis.margins(x=0.15, y=0.2)
+            axis.set_xticks(part["epsilon"], [f"{value:g}" for value in part["epsilon"]])
+            axis.minorticks_off()
+        for row in part.itertuples():
+            if np.isfinite(row.snr_db_median):
+                axes[0, column].annotate(
+                    f"{row.snr_db_median:.0f} dB", (row.epsilon, row.mae_attacked), xytext=(0, 6),
+                    textcoords="offset points", ha="center", fontsize=8, color="0.3",
+                )  # fmt: skip
+        axes[0, column].set_title(f"{domain} domain")
+        axes[1, column].set_xlabel(f"budget epsilon ({UNITS[domain]})")
+    axes[0, -1].legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+    return finish(figure, title, caption)
+
+
+def _points(axis: Axes, values: Sequence[float], at: int, system: str, box: bool) -> None:
+    """One system's values: a point a seed, a line at the mean, and a box where there are enough of them."""
+    values = np.asarray(values, dtype=float)
+    values = values[np.isfinite(values)]
+    if box and len(values) >= BOX_SEEDS:
+        axis.boxplot(
+            [values], positions=[at], widths=0.6, showfliers=False, patch_artist=True,
+            boxprops={"facecolor": PALETTE[system], "alpha": 0.3}, medianprops={"color": PALETTE[system],
+            "linewidth": 2},
+        )  # fmt: skip
+    elif len(values):
+        axis.hlines(values.mean(), at - 0.28, at + 0.28, color=PALETTE[system], linewidth=2.5)
+    spread = np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else [0.0] * len(values)
+    axis.scatter(
+        at + np.asarray(spread), values, s=26, color=PALETTE[system], marker=MARKERS[system], zorder=3,
+        edgecolor="white", linewidths=0.5,
+    )  # fmt: skip
+
+
+def _by_system(axis: Axes, rows: pd.DataFrame, column: str, systems: Sequence[str], box: bool = True) -> None:
+    for at, system in enumerate(systems):
+        _points(axis, rows.loc[rows["system"] == system, column], at, system, box)
+    axis.set_xticks(range(len(systems)), systems, rotation=30 if len(systems) > 4 else 0)
+    axis.set_xlim(-0.6, len(systems) - 0.4)
+    axis.grid(axis="x", visible=False)
+
+
+@styled
+def changes(results: pd.DataFrame, columns: Mapping[str, str], title: str, caption: str) -> Figure:
+    """The paper's Figure 3: what each system loses under attack; a row a measure, a column an attack.
+
+    Parameters
+    ----------
+    results
+        One row a system, seed and attack, with the columns named.
+    columns
+        Column -> what it is called on the axis, such as ``{"mae_change": "rise of MAE"}``.
+
+    Notebook: 08_robustness
+    """
+    attacks = list(dict.fromkeys(results["attack"]))
+    systems = _order(results["system"])
+    figure, axes = panels(
+        len(columns), len(attacks), width=max(5.5, min(11.0, 1.4 + 2.6 * len(attacks))),
+        height=1.1 + 2.4 * len(columns), sharex=True, sharey="row",
+    )  # fmt: skip
+    for column, attack in enumerate(attacks):
+        rows = results[results["attack"] == attack]
+        for axis, (name, label) in zip(axes[:, column], columns.items(), strict=True):
+            axis.axhline(0, color="0.5", linewidth=1)
+            _by_system(axis, rows, name, systems)
+            axis.set_ylabel(label if column == 0 else "")
+        axes[0, column].set_title(attack)
+    return finish(figure, title, caption)
+
+
+@styled
+def true_against_predicted(
+    predictions: pd.DataFrame, title: str, caption: str, emotions: Sequence[str] = ("tension", "tender")
+) -> Figure:
+    """The paper's Figure 4: predictions against ratings before and after an attack, a line from each to each.
+
+    Parameters
+    ----------
+    predictions
+        Tidy predictions of one attack and one seed a system: system, clip, emotion, rating, clean, attacked.
+    emotions
+        Rows of the figure; the paper shows tension and tender.
+
+    Notebook: 08_robustness
+    """
+    systems = _order(predictions["system"])
+    figure, axes = panels(
+        len(emotions), len(systems), width=max(5.5, min(12.0, 0.8 + 2.3 * len(systems))),
+        height=1.2 + 2.3 * len(emotions), sharex=True, sharey="row",
+    )  # fmt: skip
+    for row, emotion in enumerate(emotions):
+        for column, system in enumerate(systems):
+            axis = axes[row, column]
+            part = predictions[(predictions["system"] == system) & (predictions["emotion"] == emotion)].dropna()
+            axis.plot([0, 1], [0, 1], color=SECOND, linestyle="--", linewidth=1.2)
+            axis.vlines(part["rating"], part["clean"], part["attacked"], color="0.8", linewidth=0.8, zorder=1)
+            axis.scatter(part["rating"], part["clean"], marker="x", color=CLEAN, s=26, linewidths=1.3, label="clean")
+            axis.scatter(
+                part["rating"], part["attacked"], marker="o", facecolors="none", edgecolors=ATTACKED, s=28,
+                linewidths=1.2, label="attacked",
+            )  # fmt: skip
+            axis.set_title(f"{system}, {emotion}")
+            axis.set(xlim=(0, 1), xticks=(0, 0.5, 1))
+            axis.label_outer()
+        axes[row, 0].set_ylabel("predicted")
+    for axis in axes[-1]:
+        axis.set_xlabel("rated")
+    axes[0, 0].legend(frameon=True, framealpha=0.8, edgecolor="none", handletextpad=0.2)
+    return finish(figure, title, caption)
+
+
+@styled
+def clip_changes(predictions: pd.DataFrame, title: str, caption: str) -> Figure:
+    """How much each clip's error rises under attack: one box a system, one panel an attack.
+
+    Parameters
+    ----------
+    predictions
+        Tidy: system, seed, attack, clip, emotion, rating, clean, attacked.
+
+    Notebook: 08_robustness
+    """
+    attacks, systems = list(dict.fromkeys(predictions["attack"])), _order(predictions["system"])
+    rise = (predictions["attacked"] - predictions["rating"]).abs() - (
+        predictions["clean"] - predictions["rating"]
+    ).abs()
+    per_clip = (
+        predictions.assign(rise=rise).groupby(["attack", "system", "seed", "clip"], as_index=False)["rise"].mean()
+    )
+    figure, axes = panels(1, len(attacks), width=max(5.5, min(11.0, 1.4 + 2.6 * len(attacks))), height=3.6, sharey=True)
+    for axis, attack in zip(axes[0], attacks, strict=True):
+        axis.axhline(0, color="0.5", linewidth=1)
+        for at, system in enumerate(systems):
+            values = per_clip.loc[(per_clip["attack"] == attack) & (per_clip["system"] == system), "rise"].dropna()
+            if len(values):
+                axis.boxplot(
+                    [values], positions=[at], widths=0.6, patch_artist=True,
+                    boxprops={"facecolor": PALETTE[system], "alpha": 0.45},
+                    medianprops={"color": RATED, "linewidth": 1.6},
+                    flierprops={"marker": ".", "markersize": 4, "markeredgecolor": PALETTE[system]},
+                )  # fmt: skip
+        axis.set_xticks(range(len(systems)), systems, rotation=30 if len(systems) > 4 else 0)
+        axis.set_title(attack)
+        axis.grid(axis="x", visible=False)
+    axes[0, 0].set_ylabel("rise of a clip's MAE")
+    return finish(figure, title, caption)
+
+
+@styled
+def cost(rows: pd.DataFrame, title: str, caption: str) -> Figure:
+    """What each system cost: seconds and clip-gradients spent in training; bar: mean, points: seeds.
+
+    Parameters
+    ----------
+    rows
+        One row a run: system, seed, train_seconds, train_gradients.
+
+    Notebook: 05_adversarial_training, 08_robustness
+    """
+    systems = _order(rows["system"])
+    figure, axes = panels(1, 2, height=1.4 + 0.33 * len(systems), sharey=True)
+    for axis, column, label in zip(
+        axes[0],
+        ("train_seconds", "train_gradients"),
+        ("training time (s)", "training cost (clip-gradients)"),
+        strict=True,
+    ):
+        for at, system in enumerate(systems):
+            values = rows.loc[rows["system"] == system, column].to_numpy(float)
+            axis.barh(at, values.mean(), color=PALETTE[system], alpha=0.45, height=0.65)
+            axis.scatter(values, [at] * len(values), color=PALETTE[system], marker=MARKERS[system], s=20, zorder=3)
+            axis.annotate(
+                f"{values.mean():,.0f}", (values.max(), at), xytext=(8, 0), textcoords="offset points",
+                va="center", fontsize=9,
+            )  # fmt: skip
+        axis.set_xlabel(label)
+        axis.set_xlim(0, 1.22 * rows[column].max())
+        axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(nbins=5))
+        axis.grid(axis="y", visible=False)
+    axes[0, 0].set_yticks(range(len(systems)), systems)
+    axes[0, 0].invert_yaxis()
+    return finish(figure, title, caption)

@@ -1,0 +1,217 @@
+"""Figures draw what they are given, in one colour a system; tables and the reading are computed, never written down."""
+
+import matplotlib.colors
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from mer_lib import corpus_plots, plots, robustness_plots, tables
+from mer_lib.dataset import EMOTIONS, MIDLEVEL
+from mer_lib.models import SYSTEMS
+
+ATTACKS = {"bim-spec-0.1": ("spectrogram", 0.1), "bim-wave-0.001": ("waveform", 0.001)}
+
+
+def results_frame(seeds=2, systems=tuple(SYSTEMS), attacks=ATTACKS, rng_seed=0):
+    """Rows as evaluation.collect_results gives them."""
+    rng = np.random.default_rng(rng_seed)
+    rows = []
+    for system in systems:
+        for seed in range(seeds):
+            clean = 0.10 + 0.005 * rng.standard_normal()
+            for name, (domain, epsilon) in attacks.items():
+                rise = (0.12 if not system.startswith("a") else 0.05) * (1 + 0.1 * rng.standard_normal())
+                rows.append(
+                    {
+                        "study": "made-up", "corpus": "etudes", "split": "published", "system": system, "seed": seed,
+                        "width": 0.25, "epochs": 12, "attack": name, "domain": domain, "epsilon": epsilon, "steps": 10,
+                        "clips": 36, "corr_clean": 0.7, "mae_clean": clean, "corr_attacked": 0.7 - 8 * rise,
+                        "mae_attacked": clean + rise, "spread_clean": 0.13,
+                        "snr_db_median": np.nan if domain == "spectrogram" else 41.0, "train_seconds": 60.0 + seed,
+                        "train_gradients": 3000 * (4 if system.startswith("a") else 1), "attack_seconds": 5.0,
+                        "normalisation": "train", "midlevel_kind": "composed", "ratings_kind": "simulated listeners",
+                        "adversarial_epsilon": 0.1, "commit": "abc", "fingerprint": "def",
+                    }
+                )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def predictions_frame(systems=tuple(SYSTEMS), clips=12):
+    rng = np.random.default_rng(1)
+    index = pd.MultiIndex.from_product(
+        [["made-up"], systems, [21], ATTACKS, range(clips), EMOTIONS],
+        names=["study", "system", "seed", "attack", "clip", "emotion"],
+    )
+    frame = index.to_frame(index=False)
+    frame["rating"] = rng.uniform(0.1, 0.8, len(frame))
+    frame["clean"] = frame["rating"] + 0.08 * rng.standard_normal(len(frame))
+    frame["attacked"] = frame["clean"] + 0.2 * rng.standard_normal(len(frame))
+    return frame.assign(linf=0.1, l2=3.0, snr_db=40.0)
+
+
+@pytest.fixture
+def corpus_table():
+    rng = np.random.default_rng(2)
+    return pd.DataFrame(rng.uniform(0.1, 0.8, (60, 15)), columns=[*EMOTIONS, *MIDLEVEL])
+
+
+def history_frame():
+    epochs = np.arange(1, 13)
+    return pd.DataFrame(
+        {
+            "epoch": epochs, "train_loss": 0.05 / epochs, "attacked_loss": np.where(epochs % 5 == 0, 0.04, np.nan),
+            "valid_correlation": 0.7 - 0.6 / epochs, "valid_midlevel_correlation": 0.6 - 0.6 / epochs,
+            "valid_mae": 0.1 + 0.05 / epochs, "valid_score": 0.7 - 0.6 / epochs, "best": epochs <= 10,
+        }
+    )  # fmt: skip
+
+
+def all_figures(corpus_table):
+    """Every figure of the study, drawn from made-up numbers."""
+    rng = np.random.default_rng(4)
+    results, predictions = tables.with_changes(results_frame()), predictions_frame()
+    ratings = rng.uniform(0.1, 0.8, (36, 8))
+    spectrogram = rng.uniform(0, 2, (313, 149)) * np.linspace(1, 0, 149)
+    qualities = corpus_table[list(MIDLEVEL)]
+    clip = pd.DataFrame({"rated": ratings[0], "clean": ratings[1], "attacked": ratings[2]}, index=EMOTIONS)
+    caption = tables.study_caption(results_frame())
+    groups = pd.DataFrame({"group also in training": [36, 0], "group unseen": [0, 30]}, index=["published", "grouped"])
+    yield "distributions", corpus_plots.distributions(corpus_table, EMOTIONS, "Ratings", "rating", caption)
+    yield "agreement", corpus_plots.descriptor_agreement(qualities, qualities * 0.5 + 0.2, "Computed", caption)
+    yield "overlap", corpus_plots.group_overlap(groups, "Who shares a group", caption)
+    yield (
+        "correlation",
+        plots.correlation_map(
+            corpus_table.corr().loc[list(MIDLEVEL), list(EMOTIONS)], "Correlations", caption, "mid-level", "emotions"
+        ),
+    )
+    yield (
+        "spectrograms",
+        plots.spectrograms({"clean": spectrogram, "difference": spectrogram - spectrogram.mean()}, "One clip", caption),
+    )
+    yield "learning", plots.learning_curves(history_frame(), "Learning", caption)
+    yield "predicted", plots.predicted_against_rated(ratings, ratings * 0.8 + 0.05, EMOTIONS, "Test clips", caption)
+    yield "clip", plots.clip_ratings(clip, "One clip", caption)
+    curves = {name: np.cumsum(rng.uniform(0, 0.01, (11, 8)), axis=0) for name in ATTACKS}
+    yield "loss", robustness_plots.loss_per_step(curves, "Loss", caption)
+    sweep = {f"s{e}": ("spectrogram", e) for e in (0.01, 0.03, 0.1)} | {f"w{e}": ("waveform", e) for e in (0.001, 0.01)}
+    one = results_frame(seeds=1, systems=("A2E",), attacks=sweep)
+    yield "sweep", robustness_plots.epsilon_sweep(one, "Budget", caption)
+    columns = {"mae_change": "rise of MAE", "corr_change": "change of correlation"}
+    yield "changes", robustness_plots.changes(results, columns, "Figure 3", caption)
+    many = tables.with_changes(results_frame(seeds=6))
+    yield "changes-boxes", robustness_plots.changes(many, columns, "Figure 3 with boxes", caption)
+    one_attack = predictions[predictions["attack"] == "bim-spec-0.1"]
+    yield "figure-4", robustness_plots.true_against_predicted(one_attack, "Figure 4", caption)
+    yield "clip-changes", robustness_plots.clip_changes(predictions, "Change of each clip", caption)
+    yield "cost", robustness_plots.cost(results.drop_duplicates(["system", "seed"]), "Cost", caption)
+
+
+def test_every_figure_has_a_title_a_caption_and_named_axes(corpus_table):
+    for name, figure in all_figures(corpus_table):
+        assert isinstance(figure, Figure)
+        assert figure._suptitle.get_text() and figure._supxlabel.get_text(), name
+        shown = [axis for axis in figure.axes if axis.get_visible() and axis.get_label() != "<colorbar>"]
+        assert any(axis.get_xlabel() or axis.get_xticklabels() for axis in shown), name
+        assert any(axis.get_ylabel() or axis.get_yticklabels() for axis in shown), name
+
+
+def test_figures_leave_the_style_and_pyplot_as_they_were():
+    import matplotlib.pyplot as plt
+
+    before, open_before = dict(plt.rcParams), plt.get_fignums()
+    plots.learning_curves(history_frame(), "t", "c")
+    assert dict(plt.rcParams) == before and plt.get_fignums() == open_before
+
+
+def test_every_system_has_one_colour_and_one_marker_of_its_own():
+    assert list(plots.PALETTE) == list(SYSTEMS) == list(plots.MARKERS)
+    assert len(set(plots.PALETTE.values())) == len(set(plots.MARKERS.values())) == len(SYSTEMS)
+    assert all(matplotlib.colors.is_color_like(colour) for colour in plots.PALETTE.values())
+
+
+def test_a_saved_figure_has_its_numbers_beside_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("MER_DATA", str(tmp_path))
+    table = history_frame()
+    path = plots.save_figure(plots.learning_curves(table, "t", "c"), table, "made-up", "curves")
+    assert path == tmp_path / "figures" / "made-up" / "curves.png"
+    assert path.read_bytes().startswith(b"\x89PNG")
+    pd.testing.assert_frame_equal(pd.read_csv(path.with_suffix(".csv")), table)
+    assert sorted(p.name for p in path.parent.iterdir()) == ["curves.csv", "curves.png"]
+
+
+def test_boxes_are_drawn_from_five_seeds_on():
+    columns = {"mae_change": "rise of MAE"}
+    few, many = (
+        robustness_plots.changes(tables.with_changes(results_frame(seeds=n)), columns, "t", "c") for n in (4, 5)
+    )
+    assert not few.axes[0].patches and len(many.axes[0].patches) == len(SYSTEMS)
+
+
+def test_table_1_counts_each_run_once_and_stands_beside_the_published():
+    table = tables.table_1(results_frame(seeds=3))
+    assert list(table.index) == list(SYSTEMS) and (table["seeds"] == 3).all()
+    assert table.loc["A2E", "correlation, published"] == "0.73 ± 0.02"
+    assert table.loc["aA2M2E", "MAE, published"] == "–"
+    assert tables.table_1(results_frame(seeds=1)).loc["A2E", "correlation"] == "0.70"
+
+
+def test_the_published_table_is_the_one_of_the_runs():
+    known = tables.published_table()
+    runs = pd.read_csv(tables.data_folder() / "published" / "runs.csv").groupby("system").mean(numeric_only=True)
+    np.testing.assert_allclose((runs["mae_attacked"] - runs["mae_clean"])[known.index], known["mae_rise"], atol=0.006)
+    assert (runs["corr_clean"][known.index] - known["corr_mean"]).abs().max() < 0.02
+
+
+def test_changes_are_differences_and_the_spread_divides():
+    row = tables.with_changes(results_frame()).iloc[0]
+    assert row["mae_change"] == pytest.approx(row["mae_attacked"] - row["mae_clean"])
+    assert row["change_over_spread"] == pytest.approx(row["mae_change"] / row["spread_clean"])
+    constant = results_frame().assign(spread_clean=0.0)
+    assert tables.with_changes(constant)["change_over_spread"].isna().all()
+
+
+def test_the_caption_says_what_limits_the_numbers():
+    few, enough = tables.study_caption(results_frame(seeds=2)), tables.study_caption(results_frame(seeds=5))
+    assert "simulated listeners" in few and "width 0.25" in few and "36 test clips" in few and "A2E 2" in few
+    assert "intervals are not meaningful" in few and "intervals" not in enough
+    human = results_frame(seeds=5).assign(ratings_kind="human listeners", midlevel_kind="computed")
+    assert "simulated" not in tables.study_caption(human) and "computed" in tables.study_caption(human)
+
+
+def test_the_reading_follows_the_numbers():
+    results = results_frame(seeds=5)
+    robust = results["system"] == "A2M2E"
+    text = tables.reading(results.assign(mae_attacked=results["mae_attacked"].where(~robust, results["mae_clean"])))
+    assert "the error rises least for A2M2E" in text
+    assert "rise of MAE 2 of 2" in text and "simulated listeners" in text and "chance" not in text
+    weak = results.assign(mae_attacked=results["mae_attacked"] + np.where(robust, 1.0, 0.0))
+    text = tables.reading(weak)
+    assert "most for A2M2E" in text and "rise of MAE 0 of 2" in text
+    assert "4.0 times the clip-gradients" in text
+
+
+def test_a_reading_of_one_system_says_nothing_about_others():
+    assert "A2M2E" not in tables.reading(results_frame(seeds=1, systems=("A2E",)))
+
+
+def test_a_network_that_learned_the_qualities_shows_a_diagonal():
+    qualities = np.random.default_rng(0).uniform(size=(40, 7))
+    table = tables.bottleneck_correlations(2 * qualities + 1, qualities, MIDLEVEL)
+    np.testing.assert_allclose(np.diag(table), 1.0)
+    assert table.shape == (7, 7) and list(table.columns) == list(MIDLEVEL)
+
+
+def test_emotion_table_ends_with_the_means():
+    ratings = np.random.default_rng(0).uniform(size=(20, 8))
+    table = tables.emotion_table(ratings, ratings + 0.1)
+    assert list(table.index) == [*EMOTIONS, "mean"]
+    assert table.loc["mean", "MAE"] == pytest.approx(0.1) and table.loc["mean", "correlation"] == pytest.approx(1.0)
+
+
+def test_group_table_counts_test_clips_that_share_a_group():
+    groups = np.array(["a", "a", "b", "c", "c", "d"])
+    parts = {"train": np.array([0, 2, 3]), "valid": np.array([4]), "test": np.array([1, 5])}
+    row = tables.group_table(groups, {"published": parts}).loc["published"]
+    assert row["group also in training"] == 1 and row["group unseen"] == 1 and row["train clips"] == 3
