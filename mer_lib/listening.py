@@ -50,9 +50,7 @@ def flac_bytes(waveform: np.ndarray, sample_rate: int = SAMPLE_RATE) -> bytes:
     if not np.isfinite(waveform).all():
         raise AudioError("the signal holds NaN or infinite samples")
     if (peak := float(np.abs(waveform).max())) > 1.0 + 1e-6:
-        raise AudioError(
-            f"the signal's peak is {peak:.4f}: beyond full scale it would be clipped; scale it first"
-        )
+        raise AudioError(f"the signal's peak is {peak:.4f}: beyond full scale it would be clipped; scale it first")
     buffer = io.BytesIO()
     soundfile.write(buffer, np.clip(waveform, -1.0, 1.0), sample_rate, format="FLAC", subtype="PCM_24")
     return buffer.getvalue()
