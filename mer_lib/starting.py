@@ -1,0 +1,120 @@
+"""What a notebook opened in a fresh clone works with: the small corpus, and a network that is already trained.
+
+Notebooks: 00_start_here, 02_train_a2e to 07_listen
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from mer_lib.dataset import load_corpus, split
+from mer_lib.places import prepared_folder, run_folder, runs_folder, written
+from mer_lib.preparation import Prepared, load_prepared, prepare
+from mer_lib.runs import Run, RunError, load_pretrained, load_run, run_or_pretrained
+from mer_lib.training import TrainingSettings, train
+
+
+def prepared_corpus(name: str, data_dir: str | Path = "data") -> Prepared:
+    """Open a prepared corpus by its name; the Études, or a part of them, are prepared here if they are not yet.
+
+    Parameters
+    ----------
+    name
+        As :func:`mer_lib.preparation.prepared_name` gives it, for instance "etudes" or "etudes-60clips".
+    data_dir
+        Folder of the corpora.
+
+    Raises
+    ------
+    FileNotFoundError
+        If another corpus, or one with a shortcut or computed values, was not prepared by notebook 01 yet.
+    """
+    folder = prepared_folder(name)
+    form = re.fullmatch(r"etudes(?:-(\d+)clips)?", name)
+    if (folder / "info.json").is_file() or not form:
+        return load_prepared(folder)
+    return prepare(load_corpus("etudes", data_dir), folder, clips=int(form[1]) if form[1] else None, progress=False)
+
+
+def run_at_hand(
+    study: str, system: str, seed: int, prepared: str, data_dir: str | Path = "data"
+) -> tuple[Run, Prepared, str]:
+    """A trained run with its prepared corpus: the study's own, or the pretrained network where there is none.
+
+    What a pretrained network's attacks write goes to the study "pretrained" and never into ``data/pretrained``.
+
+    Returns
+    -------
+    Run, Prepared, str
+        The third says in a sentence what the network is.
+    """
+    run, pretrained = run_or_pretrained(study, system, seed)
+    if not pretrained:
+        return run, prepared_corpus(prepared, data_dir), f"{system}, seed {seed}, trained in study {study!r}."
+    said = (
+        f"Study {study!r} has no finished run of {system} with seed {seed}: this is the small pretrained network "
+        f"(data/pretrained, width {run.info['width']:g}, seed {run.info['seed']})."
+    )
+    elsewhere = replace(run, folder=run_folder("pretrained", system, run.info["seed"]))
+    return elsewhere, prepared_corpus(run.info["prepared"], data_dir), said
+
+
+def newest_run(system: str) -> Run | None:
+    """The run of a system that was finished last, of whichever study; None where there is none."""
+    found = sorted((written() / "runs").glob(f"*/{system}/seed-*/run.json"), key=lambda path: path.stat().st_mtime)
+    return load_run(found[-1].parent) if found else None
+
+
+def network_to_start_with(system: str, prepared: Prepared) -> tuple[Run, str]:
+    """A network for the first minute: pretrained, else the newest run, else a tiny one that is trained now.
+
+    Returns
+    -------
+    Run, str
+        The second says in a sentence what it is and what may be expected of it.
+    """
+    try:
+        run = load_pretrained(system)
+        return run, f"The pretrained {system} (width {run.info['width']:g}, {run.info['epochs_run']} epochs, Études)."
+    except RunError:
+        run = newest_run(system)
+    if run is not None:
+        return run, f"No pretrained {system} here; this is the newest run of it, from study {run.info['study']!r}."
+    settings = TrainingSettings(epochs=4)
+    folder = runs_folder("start") / system / "seed-21"
+    run = train(system, prepared, folder, seed=21, width=0.125, settings=settings, study="start", progress=False)
+    return run, (
+        f"No trained {system} here; this one was trained just now for {settings.epochs} epochs on {len(prepared)} "
+        "clips: enough to see an attack work, not enough to predict well."
+    )
+
+
+def unheard_clips(run: Run, prepared: Prepared, data_dir: str | Path = "data") -> np.ndarray:
+    """Rows of a prepared corpus that a network saw neither in training nor in validation.
+
+    Parameters
+    ----------
+    run
+        Trained on the same prepared corpus, or on the whole of the corpus that ``prepared`` is a part of.
+    prepared, data_dir
+        The clips to choose from; folder of the corpora.
+
+    Raises
+    ------
+    RunError
+        If there is none.
+    """
+    if run.info["fingerprint"] == prepared.info["fingerprint"]:
+        return prepared.split(run.info["split"])["test"]
+    whole = load_corpus(run.info["corpus"], data_dir)
+    test = whole.table["id"].iloc[split(whole, run.info["split"])["test"]]
+    rows = np.flatnonzero(prepared.table["id"].isin(test))
+    if whole.fingerprint != run.info["fingerprint"] or len(rows) == 0:
+        raise RunError(
+            f"{run.folder} and {prepared.folder} have no test clip in common: choose another prepared corpus"
+        )
+    return rows
