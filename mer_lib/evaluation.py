@@ -1,0 +1,241 @@
+"""From a trained run and an attack to the rows of results.csv and the tidy predictions behind them.
+
+Notebooks: 06_attack writes, 08_robustness collects.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mer_lib import metrics
+from mer_lib.audio import write_flac
+from mer_lib.bim import BIM, AttackResult, forward, frozen
+from mer_lib.dataset import EMOTIONS, MIDLEVEL
+from mer_lib.models import Prediction
+from mer_lib.places import atomic_write, runs_folder
+from mer_lib.preparation import Prepared
+from mer_lib.runs import Run, RunError, find_runs, load_run, provenance
+
+RESULTS = (
+    "study", "corpus", "split", "system", "seed", "width", "epochs", "attack", "domain", "epsilon", "steps", "clips",
+    "corr_clean", "mae_clean", "corr_attacked", "mae_attacked", "spread_clean", "snr_db_median", "linf_max",
+    "train_seconds", "train_gradients", "attack_seconds", "attack_gradients", "normalisation", "midlevel_kind",
+    "ratings_kind", "adversarial_epsilon", "adversarial_steps", "norm", "step_size", "restarts", "precision",
+    "published_update", "commit", "fingerprint", "weights_sha256",
+)  # fmt: skip
+SECONDS = ("train_seconds", "attack_seconds")
+
+
+def attack_inputs(run: Run, prepared: Prepared, domain: str, rows: np.ndarray) -> torch.Tensor:
+    """What an attack works on: z-scored spectrograms (clips, 313, 149), or waveforms (clips, 220500)."""
+    if domain == "waveform":
+        return torch.from_numpy(np.array(prepared.waveforms[rows]))
+    return run.model.standardise(torch.from_numpy(np.array(prepared.spectrograms[rows])))
+
+
+def _check_same_corpus(run: Run, prepared: Prepared) -> None:
+    for key in ("corpus", "fingerprint", "shortcut", "midlevel_kind"):
+        if run.info[key] != prepared.info[key]:
+            raise RunError(
+                f"{run.folder} was trained on {run.info['prepared']} ({key} {run.info[key]!r}), "
+                f"not on {prepared.folder} ({prepared.info[key]!r}): attack it on the corpus it was trained on"
+            )
+
+
+def _settings(bim: BIM) -> dict:
+    loss = bim.loss if isinstance(bim.loss, str) else getattr(bim.loss, "__name__", type(bim.loss).__name__)
+    return {**asdict(bim), "loss": loss}
+
+
+def attack_run(
+    run: Run, prepared: Prepared, bim: BIM, name: str, *, clips: str = "test", examples: int = 2, progress: bool = True
+) -> pd.DataFrame:
+    """Attack a run's clips and write what came out; an attack that is done is read instead.
+
+    Writes ``attacks/<name>/`` in the run's folder: predictions.csv (a row per clip and emotion), midlevel.csv (systems
+    with a bottleneck), examples/*.flac (waveform attacks; clean and attacked, level as attacked, 24 bits) and, last,
+    metrics.json.
+
+    Parameters
+    ----------
+    clips
+        "train", "valid" or "test" of the run's split.
+    examples
+        Number of clips written as audio, in the order of the split.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row with the columns :data:`RESULTS`.
+    """
+    _check_same_corpus(run, prepared)
+    folder = run.folder / "attacks" / name
+    about = {
+        "attack": _settings(bim),
+        "clips": clips,
+        "examples": examples,
+        "weights_sha256": run.info["weights_sha256"],
+    }
+    if (folder / "metrics.json").is_file():
+        known = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        if known["about"] == about:
+            return pd.DataFrame([known["row"]], columns=RESULTS)
+        (folder / "metrics.json").unlink()  # made by other weights or settings
+    rows = prepared.split(run.info["split"])[clips]
+    inputs = attack_inputs(run, prepared, bim.domain, rows)
+    begin = time.perf_counter()
+    result = bim.attack(run.model, inputs, torch.from_numpy(prepared.emotions[rows]), progress=progress)
+    seconds = time.perf_counter() - begin
+    clip_table = measure(result, inputs, bim.domain, prepared.table["id"].iloc[rows])
+    predictions = _tidy(prepared, rows, result, clip_table)
+    row = _row(run, prepared, bim, name, result, clip_table, prepared.emotions[rows], seconds)
+    atomic_write(folder / "predictions.csv", lambda part: predictions.to_csv(part, index=False))
+    if run.model.system.bottleneck:
+        midlevel = _tidy_midlevel(run, prepared, rows, inputs, result.adversarial, bim)
+        atomic_write(folder / "midlevel.csv", lambda part: midlevel.to_csv(part, index=False))
+    if bim.domain == "waveform":
+        for clip, clean, attacked in list(zip(clip_table.index, inputs, result.adversarial, strict=True))[:examples]:
+            stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in clip)
+            write_flac(folder / "examples" / f"{stem}-clean.flac", clean.numpy())
+            write_flac(folder / "examples" / f"{stem}-attacked.flac", attacked.numpy())
+    text = json.dumps({"about": about, "row": row, "provenance": provenance()}, indent=1)
+    atomic_write(folder / "metrics.json", lambda part: part.write_text(text, encoding="utf-8"))
+    return pd.DataFrame([row], columns=RESULTS)
+
+
+def measure(result: AttackResult, inputs: torch.Tensor, domain: str, ids: pd.Series) -> pd.DataFrame:
+    """Size of each clip's perturbation as it came back, in float64: linf, l2 and, for waveforms, SNR in dB."""
+    change = (result.adversarial.double() - inputs.double()).flatten(1)
+    snr = metrics.snr_db(inputs, result.adversarial) if domain == "waveform" else np.full(len(inputs), np.nan)
+    table = {"linf": change.abs().amax(dim=1).numpy(), "l2": change.norm(dim=1).numpy(), "snr_db": snr}
+    return pd.DataFrame(table, index=pd.Index(ids, name="clip"))
+
+
+def _tidy(prepared: Prepared, rows: np.ndarray, result: AttackResult, clip_table: pd.DataFrame) -> pd.DataFrame:
+    index = pd.MultiIndex.from_product([clip_table.index, EMOTIONS], names=["clip", "emotion"])
+    columns = {
+        "rating": prepared.emotions[rows].ravel(),
+        "clean": result.clean.numpy().ravel(),
+        "attacked": result.attacked.numpy().ravel(),
+    }
+    return pd.DataFrame(columns, index=index).join(clip_table, on="clip").reset_index()
+
+
+def _tidy_midlevel(
+    run: Run, prepared: Prepared, rows: np.ndarray, inputs: torch.Tensor, adversarial: torch.Tensor, bim: BIM
+) -> pd.DataFrame:
+    """The bottleneck's values before and after, a row per clip and unit."""
+    values = {}
+    with frozen(run.model), torch.no_grad():
+        for name, clips in (("clean", inputs), ("attacked", adversarial)):
+            outputs: list[Prediction] = [forward(run.model, part, bim.domain) for part in clips.split(bim.batch_size)]
+            values[name] = torch.cat([output.midlevel for output in outputs]).numpy().ravel()
+    index = pd.MultiIndex.from_product([prepared.table["id"].iloc[rows], MIDLEVEL], names=["clip", "quality"])
+    return pd.DataFrame({"value": prepared.midlevel[rows].ravel(), **values}, index=index).reset_index()
+
+
+def _row(
+    run: Run,
+    prepared: Prepared,
+    bim: BIM,
+    name: str,
+    result: AttackResult,
+    clip_table: pd.DataFrame,
+    ratings: np.ndarray,
+    seconds: float,
+) -> dict:
+    settings, snr = run.info["settings"], clip_table["snr_db"]
+    adversarial = run.model.system.adversarial
+    row = {
+        "study": run.info["study"],
+        "corpus": prepared.info["corpus"],
+        "split": run.info["split"],
+        "system": run.info["system"],
+        "seed": run.info["seed"],
+        "width": run.info["width"],
+        "epochs": run.info["epochs_run"],
+        "attack": name,
+        "domain": bim.domain,
+        "epsilon": bim.epsilon,
+        "steps": bim.steps,
+        "clips": len(clip_table),
+        "corr_clean": metrics.mean_correlation(ratings, result.clean),
+        "mae_clean": metrics.mean_absolute_error(ratings, result.clean),
+        "corr_attacked": metrics.mean_correlation(ratings, result.attacked),
+        "mae_attacked": metrics.mean_absolute_error(ratings, result.attacked),
+        "spread_clean": metrics.spread(result.clean),
+        "snr_db_median": float(snr.median()) if snr.notna().any() else None,
+        "linf_max": float(clip_table["linf"].max()),
+        "train_seconds": run.info["train_seconds"],
+        "train_gradients": sum(run.info["gradients"].values()),
+        "attack_seconds": seconds,
+        "attack_gradients": result.gradients,
+        "normalisation": settings["normalisation"],
+        "midlevel_kind": run.info["midlevel_kind"] if run.model.system.midlevel_weight else "not used",
+        "ratings_kind": run.info["ratings_kind"],
+        "adversarial_epsilon": settings["adversarial_epsilon"] if adversarial else None,
+        "adversarial_steps": settings["adversarial_steps"] if adversarial else None,
+        "norm": bim.norm,
+        "step_size": bim.step_size,
+        "restarts": bim.restarts,
+        "precision": bim.precision,
+        "published_update": bim.published_update,
+        "commit": run.info["provenance"]["commit"],
+        "fingerprint": run.info["fingerprint"],
+        "weights_sha256": run.info["weights_sha256"],
+    }
+    return {key: row[key] for key in RESULTS}
+
+
+def finish_attacks(run: Run, rows: list[pd.DataFrame]) -> Path:
+    """Write a run's attacks.csv, which marks its attacks as done."""
+    table = pd.concat(rows, ignore_index=True)
+    return atomic_write(run.folder / "attacks.csv", lambda part: table.to_csv(part, index=False))
+
+
+def _attacked(study: str) -> Iterator[tuple[Run, pd.DataFrame]]:
+    """A study's runs with the table of their finished attacks; results of other weights or corpora are refused."""
+    folders = [folder for folder in find_runs(study) if (folder / "attacks.csv").is_file()]
+    if not folders:
+        raise RunError(f"{runs_folder(study)}: no attacked runs here; run notebook 06_attack on a trained run first")
+    problems, found, prints = [], [], set()
+    for folder in folders:
+        run, table = load_run(folder), pd.read_csv(folder / "attacks.csv")
+        prints |= set(table["fingerprint"])
+        if set(table["weights_sha256"]) != {run.info["weights_sha256"]}:
+            problems.append(f"{folder}/attacks.csv comes from other weights than the run has now: attack it again")
+        found.append((run, table))
+    if len(prints) > 1:
+        problems.append(f"{runs_folder(study)}: runs on {len(prints)} different corpora must not be mixed in one study")
+    if problems:
+        raise RunError("\n".join(problems))
+    yield from found
+
+
+def collect_results(study: str) -> pd.DataFrame:
+    """All finished attacks of a study, one row per system, seed and attack, with the columns :data:`RESULTS`."""
+    return pd.concat([table for _, table in _attacked(study)], ignore_index=True)[list(RESULTS)]
+
+
+def write_results(study: str) -> Path:
+    """Write a study's results.csv."""
+    results = collect_results(study)
+    return atomic_write(runs_folder(study) / "results.csv", lambda part: results.to_csv(part, index=False))
+
+
+def predictions_of(study: str) -> pd.DataFrame:
+    """Tidy predictions of all finished attacks of a study, with the columns study, system, seed and attack added."""
+    parts = []
+    for run, table in _attacked(study):
+        for name in table["attack"]:
+            part = pd.read_csv(run.folder / "attacks" / name / "predictions.csv", dtype={"clip": str})
+            parts.append(part.assign(study=study, system=run.info["system"], seed=run.info["seed"], attack=name))
+    return pd.concat(parts, ignore_index=True)

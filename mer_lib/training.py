@@ -1,0 +1,303 @@
+"""Training one system as published, with adversarial epochs where the system wants them.
+
+Adam, learning rate .0005, batches of 8, at most 199 epochs, early stopping on the validation correlation after 50 epochs
+without a better one; every fifth epoch of an adversarially trained system takes a second step on attacked clips after
+each clean step (Hoedt, Flexer, Widmer 2025, Sections 4 and 5). Training goes on where it was interrupted, at the last
+finished epoch; every random draw depends on seed and epoch alone, so the result is the same.
+
+Notebooks: 02_train_a2e, 03_train_a2b2e, 04_train_a2m2e, 05_adversarial_training
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from mer_lib.bim import BIM
+from mer_lib.metrics import mean_absolute_error, mean_correlation
+from mer_lib.models import SYSTEMS, Prediction, build, predict
+from mer_lib.places import atomic_write
+from mer_lib.precision import resolve
+from mer_lib.preparation import Prepared
+from mer_lib.runs import Run, RunError, load_run, save_run
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """How to train; the defaults are the published ones, except for the adversarial budget.
+
+    The published attack's step of .002 was never held to its stated budget of .001; with it 50 steps reach about .1.
+    An enforced budget of .1 with steps of 2.5 * .1 / 50 is its equivalent; .001 is a control that does nothing.
+
+    Attributes
+    ----------
+    normalisation
+        Mean and standard deviation for z-scoring from "train" clips, or from "all" clips as published (test data leak in).
+    precision
+        "float32", "bfloat16", or "auto": measured.
+    adversarial_every, adversarial_epsilon, adversarial_steps
+        Used by adversarially trained systems alone; epsilon in units of the z-scored spectrogram.
+    """
+
+    epochs: int = 199
+    patience: int = 50
+    batch_size: int = 8
+    learning_rate: float = 5e-4
+    precision: str = "float32"
+    normalisation: str = "train"
+    adversarial_every: int = 5
+    adversarial_epsilon: float = 0.1
+    adversarial_steps: int = 50
+
+    def __post_init__(self) -> None:
+        counts = (self.epochs, self.patience, self.batch_size, self.adversarial_every, self.adversarial_steps)
+        if min(counts) < 1 or self.learning_rate <= 0 or self.adversarial_epsilon < 0:
+            raise ValueError(f"counts must be at least 1, the learning rate positive, epsilon not negative: {self}")
+        if self.normalisation not in ("train", "all"):
+            raise ValueError(f"normalisation is 'train' or 'all', not {self.normalisation!r}")
+
+
+def masked_mse(predictions: Tensor, targets: Tensor) -> Tensor:
+    """Mean squared error over the cells that are rated; 0 where none is."""
+    rated = torch.isfinite(targets)
+    errors = torch.where(rated, predictions.float() - torch.where(rated, targets, 0.0), 0.0)
+    return errors.square().sum() / rated.sum().clamp(min=1)
+
+
+def _generator(seed: int, epoch: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+
+
+class _Trainer:
+    """One training in progress: the network, its optimiser, the best weights so far and the history."""
+
+    def __init__(
+        self, system: str, prepared: Prepared, rows: dict, seed: int, width: float, settings: TrainingSettings
+    ) -> None:
+        self.system, self.settings, self.seed, self.rows = SYSTEMS[system], settings, seed, rows
+        scored = np.sort(rows["train"]) if settings.normalisation == "train" else np.arange(len(prepared))
+        values = np.asarray(prepared.spectrograms[scored], dtype=np.float64)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.model = build(system, width, values.mean(), values.std()).to(memory_format=torch.channels_last)
+        self.optimiser = torch.optim.Adam(self.model.parameters(), lr=settings.learning_rate)
+        tensors = (prepared.spectrograms, prepared.emotions, prepared.midlevel)
+        self.train_data = [torch.from_numpy(np.array(t[rows["train"]])) for t in tensors]
+        self.train_data[0] = self.model.standardise(self.train_data[0])
+        self.valid_data = [np.array(t[rows["valid"]]) for t in tensors]
+        self.precision = resolve(settings.precision)
+        self.bim = BIM(epsilon=settings.adversarial_epsilon, steps=settings.adversarial_steps, precision=self.precision)
+        self.history: list[dict] = []
+        self.best = copy.deepcopy(self.model.state_dict())
+        self.gradients = {"training": 0, "attacking": 0}
+
+    def step(self, batch: Tensor, emotions: Tensor, midlevel: Tensor) -> float:
+        """One optimiser step; its loss."""
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bfloat16"):
+            output: Prediction = self.model(batch)
+        loss = self.system.emotion_weight * masked_mse(output.emotions, emotions)
+        if self.system.midlevel_weight:
+            loss = loss + self.system.midlevel_weight * masked_mse(output.midlevel, midlevel)
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        self.gradients["training"] += len(batch)
+        return loss.item()
+
+    def epoch(self, number: int) -> None:
+        """One pass over the training clips, with attacked clips every n-th time, then validation."""
+        begin, attacking = time.perf_counter(), 0.0
+        attacked = self.system.adversarial and number % self.settings.adversarial_every == 0
+        losses, attacked_losses = [], []
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed * 1_000_003 + number)  # for dropout
+            self.model.train()
+            order = torch.randperm(len(self.train_data[0]), generator=_generator(self.seed, number))
+            for rows in order.split(self.settings.batch_size):
+                spectrograms, emotions, midlevel = (tensor[rows] for tensor in self.train_data)
+                losses.append(self.step(spectrograms, emotions, midlevel))
+                if attacked:
+                    start = time.perf_counter()
+                    result = self.bim.attack(self.model, spectrograms, emotions)
+                    attacking += time.perf_counter() - start
+                    self.gradients["attacking"] += result.gradients
+                    attacked_losses.append(self.step(result.adversarial, emotions, midlevel))
+        row = {
+            "epoch": number,
+            "train_loss": float(np.mean(losses)),
+            "attacked_loss": float(np.mean(attacked_losses)) if attacked_losses else float("nan"),
+            **self.validate(),
+        }
+        row["best"] = row["valid_score"] > max((r["valid_score"] for r in self.history), default=-np.inf)
+        row["attack_seconds"], row["seconds"] = attacking, time.perf_counter() - begin
+        if row["best"]:
+            self.best = copy.deepcopy(self.model.state_dict())
+        self.history.append(row)
+
+    def validate(self) -> dict:
+        """Validation figures; the score is what early stopping watches."""
+        spectrograms, emotions, midlevel = self.valid_data
+        output = predict(self.model, spectrograms)
+        score = mean_correlation(emotions, output.emotions)
+        row = {"valid_correlation": score, "valid_midlevel_correlation": float("nan")}
+        if self.system.midlevel_weight:
+            row["valid_midlevel_correlation"] = mean_correlation(midlevel, output.midlevel)
+            score += row["valid_midlevel_correlation"]
+        return {**row, "valid_mae": mean_absolute_error(emotions, output.emotions), "valid_score": score}
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done or the validation score has not risen for ``patience`` epochs."""
+        best = max((row["epoch"] for row in self.history if row["best"]), default=0)
+        return len(self.history) >= self.settings.epochs or len(self.history) - best >= self.settings.patience
+
+    def save(self, path: Path, identity: dict) -> None:
+        """Write everything that going on needs, as one file."""
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"best.{k}": v for k, v in self.best.items()}
+        for index, state in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"adam.{index}.{k}": v for k, v in state.items()}
+        about = {"identity": identity, "history": self.history, "gradients": self.gradients}
+        tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+        atomic_write(path, lambda part: save_file(tensors, part, metadata={"state": json.dumps(about)}))
+
+    def restore(self, path: Path, identity: dict) -> bool:
+        """Go on from a saved state, if there is one of the very same training."""
+        try:
+            with safe_open(path, framework="pt") as file:
+                about = json.loads((file.metadata() or {})["state"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError, KeyError, ValueError):
+            return False
+        if about["identity"] != identity:
+            return False
+        self.model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+        self.best = {k.removeprefix("best."): v for k, v in tensors.items() if k.startswith("best.")}
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("adam."):
+                _, index, key = name.split(".")
+                state.setdefault(int(index), {})[key] = tensor
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
+        self.history, self.gradients = about["history"], about["gradients"]
+        return True
+
+
+def _check(system: str, prepared: Prepared) -> None:
+    if system not in SYSTEMS:
+        raise ValueError(f"unknown system {system!r}: one of {', '.join(SYSTEMS)}")
+    if not np.isfinite(prepared.emotions).any():
+        raise ValueError(f"{prepared.folder}: no clip has emotion ratings to train on")
+    if SYSTEMS[system].midlevel_weight and not np.isfinite(prepared.midlevel).any():
+        raise ValueError(
+            f"{system} learns the seven mid-level qualities and {prepared.folder} has none: get the mid-level tables "
+            "(data/README.md), or prepare with midlevel='computed'"
+        )
+
+
+def train(
+    system: str,
+    prepared: Prepared,
+    folder: str | Path,
+    *,
+    seed: int,
+    width: float = 1.0,
+    split_protocol: str = "published",
+    settings: TrainingSettings | None = None,
+    study: str = "",
+    progress: bool = True,
+) -> Run:
+    """Train one system with one seed; a finished run is returned at once, an interrupted one goes on.
+
+    Parameters
+    ----------
+    system
+        A key of :data:`mer_lib.models.SYSTEMS`.
+    prepared
+        From :func:`mer_lib.preparation.prepare`.
+    folder
+        Where the run is kept.
+    seed
+        Of the initial weights, the order of the clips and dropout (the split has its own seed, 42).
+    width
+        Of the trunk; 1.0 as published.
+
+    Raises
+    ------
+    RunError
+        If the folder holds a finished run that was made otherwise.
+    ValueError
+        If the corpus lacks what the system learns from.
+    """
+    settings, folder = settings or TrainingSettings(), Path(folder)
+    _check(system, prepared)
+    identity = {
+        "study": study,
+        "system": system,
+        "seed": seed,
+        "width": float(width),
+        "corpus": prepared.info["corpus"],
+        "prepared": prepared.folder.name,
+        "fingerprint": prepared.info["fingerprint"],
+        "shortcut": prepared.info["shortcut"],
+        "midlevel_kind": prepared.info["midlevel_kind"],
+        "ratings_kind": prepared.info["ratings_kind"],
+        "split": split_protocol,
+        "settings": asdict(settings),
+    }
+    if (folder / "run.json").is_file():
+        run = load_run(folder)
+        differing = sorted(key for key, value in identity.items() if run.info.get(key) != value)
+        if differing:
+            raise RunError(
+                f"{folder}: holds a run made otherwise ({', '.join(differing)}); remove it or name another study"
+            )
+        return run
+    rows = prepared.split(split_protocol)
+    trainer = _Trainer(system, prepared, rows, seed, width, settings)
+    identity_now = {**identity, "precision_used": trainer.precision}
+    resumed = trainer.restore(folder / "state.safetensors", identity_now)
+    if resumed and progress:
+        print(f"{system} seed {seed}: going on after epoch {len(trainer.history)}", flush=True)
+    with tqdm(
+        total=settings.epochs, initial=len(trainer.history), desc=system, unit="epoch", disable=not progress
+    ) as bar:
+        while not trainer.finished:
+            trainer.epoch(len(trainer.history) + 1)
+            trainer.save(folder / "state.safetensors", identity_now)
+            row = trainer.history[-1]
+            bar.update()
+            bar.set_postfix(loss=f"{row['train_loss']:.4f}", valid=f"{row['valid_correlation']:.3f}")
+    return _finish(trainer, prepared, folder, identity_now)
+
+
+def _finish(trainer: _Trainer, prepared: Prepared, folder: Path, identity: dict) -> Run:
+    trainer.model.load_state_dict(trainer.best)
+    test = trainer.rows["test"]
+    output = predict(trainer.model, prepared.spectrograms[test])
+    history = pd.DataFrame(trainer.history)
+    info = {
+        **identity,
+        "clips": {part: len(rows) for part, rows in trainer.rows.items()},
+        "epochs_run": len(history),
+        "best_epoch": int(history.loc[history["best"], "epoch"].max()),
+        "corr_clean": mean_correlation(prepared.emotions[test], output.emotions),
+        "mae_clean": mean_absolute_error(prepared.emotions[test], output.emotions),
+        "train_seconds": float(history["seconds"].sum()),
+        "attack_seconds": float(history["attack_seconds"].sum()),
+        "gradients": trainer.gradients,
+    }
+    run = save_run(folder, trainer.model.to(memory_format=torch.contiguous_format), info, history)
+    (folder / "state.safetensors").unlink(missing_ok=True)
+    return run
