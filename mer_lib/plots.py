@@ -94,22 +94,33 @@ def save_figure(figure: Figure, data: pd.DataFrame, study: str, name: str) -> Pa
 
 
 @styled
-def correlation_map(values: pd.DataFrame, title: str, caption: str, rows: str = "", columns: str = "") -> Figure:
-    """Pearson correlations as numbers on colours from -1 (blue) over 0 (white) to 1 (red).
+def number_map(
+    values: pd.DataFrame,
+    title: str,
+    caption: str,
+    rows: str = "",
+    columns: str = "",
+    label: str = "Pearson correlation",
+    limit: float | None = 1.0,
+) -> Figure:
+    """A table of signed numbers on colours from blue (negative) over white (0) to red.
 
     Parameters
     ----------
     values
-        Correlations with names as index and columns; NaN cells stay empty.
-    rows, columns
-        What the rows and columns are.
+        Numbers with names as index and columns; NaN cells stay empty.
+    rows, columns, label
+        What the rows, the columns and the numbers are.
+    limit
+        The number with the strongest colour; by default 1, for correlations; None takes the largest that is there.
 
     Notebook: 01_prepare_data, 03_train_a2b2e, 04_train_a2m2e
     """
     figure, axes = panels(1, 1, width=8.0, height=1.6 + 0.34 * len(values))
+    limit = limit or float(np.nanmax(np.abs(values))) or 1.0
     sns.heatmap(
-        values, ax=axes[0, 0], vmin=-1, vmax=1, cmap="RdBu_r", annot=True, fmt=".2f", annot_kws={"size": 9},
-        linewidths=0.5, cbar_kws={"label": "Pearson correlation", "pad": 0.02},
+        values, ax=axes[0, 0], vmin=-limit, vmax=limit, cmap="RdBu_r", annot=True, fmt=".2f", annot_kws={"size": 9},
+        linewidths=0.5, cbar_kws={"label": label, "pad": 0.02},
     )  # fmt: skip
     axes[0, 0].set(xlabel=columns, ylabel=rows)
     axes[0, 0].set_xticks(
@@ -219,7 +230,7 @@ def predicted_against_rated(
 
 
 @styled
-def clip_ratings(values: pd.DataFrame, title: str, caption: str) -> Figure:
+def clip_ratings(values: pd.DataFrame, title: str, caption: str, label: str = "rating") -> Figure:
     """The ratings of one clip: rated, predicted from clean audio, predicted under attack.
 
     Parameters
@@ -241,6 +252,6 @@ def clip_ratings(values: pd.DataFrame, title: str, caption: str) -> Figure:
             )
     axis.set_yticks(rows, [str(name).replace("_", " ") for name in values.index])
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    axis.set(xlabel="rating", ylabel="", xlim=(min(0, low - 0.05), max(1, high + 0.05)))
+    axis.set(xlabel=label, ylabel="", xlim=(min(0, low - 0.05), max(1, high + 0.05)))
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     return finish(figure, title, caption)

@@ -1,20 +1,26 @@
 """What a notebook opened in a fresh clone works with: the small corpus, and a network that is already trained.
 
-Notebooks: 00_start_here, 02_train_a2e to 07_listen
+Notebooks: 00_start_here, 02_train_a2e to 08_robustness
 """
 
 from __future__ import annotations
 
 import re
+import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
+from mer_lib.bim import BIM
 from mer_lib.dataset import load_corpus, split
-from mer_lib.places import prepared_folder, run_folder, runs_folder, written
+from mer_lib.evaluation import attack_run, collect_results, finish_attacks, predictions_of, write_results
+from mer_lib.models import SYSTEMS
+from mer_lib.places import atomic_write, prepared_folder, run_folder, runs_folder, written
 from mer_lib.preparation import Prepared, load_prepared, prepare
-from mer_lib.runs import Run, RunError, load_pretrained, load_run, run_or_pretrained
+from mer_lib.runs import Run, RunError, find_runs, load_pretrained, load_run, run_or_pretrained
 from mer_lib.training import TrainingSettings, train
 
 
@@ -118,3 +124,44 @@ def unheard_clips(run: Run, prepared: Prepared, data_dir: str | Path = "data") -
             f"{run.folder} and {prepared.folder} have no test clip in common: choose another prepared corpus"
         )
     return rows
+
+
+def results_at_hand(study: str, systems: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame, str]:
+    """Results and predictions of a study's systems; of the pretrained networks where the study has no attacked run.
+
+    Writes the study's ``results.csv``. In the second case the pretrained networks are attacked now, with few steps.
+
+    Returns
+    -------
+    pandas.DataFrame, pandas.DataFrame, str
+        Rows of results.csv, tidy predictions, and a sentence that says what they are of.
+
+    Notebook: 08_robustness
+    """
+    said = f"Attacked runs of study {study!r}."
+    if not any((folder / "attacks.csv").is_file() for folder in find_runs(study)):
+        said = f"Study {study!r} has no attacked run yet: these are the pretrained networks, attacked with few steps."
+        study = "pretrained"
+        attack_pretrained()
+    write_results(study)
+    results, predictions = collect_results(study), predictions_of(study)
+    if missing := [system for system in systems if system not in set(results["system"])]:
+        said += f" Not there: {', '.join(missing)}."
+    if not set(systems) & set(results["system"]):
+        raise RunError(f"{runs_folder(study)} holds attacked runs, but of none of {', '.join(systems)}")
+    return results[results["system"].isin(systems)], predictions[predictions["system"].isin(systems)], said
+
+
+def attack_pretrained() -> None:
+    """Attack copies of the pretrained networks in both domains, with 5 steps each; what is done is not done again."""
+    for system in SYSTEMS:
+        run = load_pretrained(system)
+        folder = run_folder("pretrained", system, run.info["seed"])
+        for name in ("weights.safetensors", "history.csv", "run.json"):
+            atomic_write(folder / name, lambda part, name=name: shutil.copyfile(run.folder / name, part))  # noqa: B023
+        run, prepared = load_run(folder), prepared_corpus(run.info["prepared"])
+        attacks = {
+            "bim-spec-0.03": BIM(epsilon=0.03, steps=5),
+            "bim-wave-0.001": BIM(epsilon=0.001, steps=5, domain="waveform"),
+        }
+        finish_attacks(run, [attack_run(run, prepared, bim, name, progress=False) for name, bim in attacks.items()])

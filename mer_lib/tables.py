@@ -192,6 +192,36 @@ def study_caption(results: pd.DataFrame) -> str:
     return "; ".join(parts) + "." + warning
 
 
+def corpus_caption(info: Mapping) -> str:
+    """The line under every figure of a prepared corpus, from its ``info``."""
+    midlevel = {"none": "no mid-level values"}.get(info["midlevel_kind"], f"mid-level values {info['midlevel_kind']}")
+    shortcut = info["shortcut"]["strength"]
+    added = f"; shortcut of strength {shortcut:g} tied to {info['shortcut']['emotion']}" if shortcut else ""
+    return (
+        f"Corpus {info['corpus']}, {info['clips']} excerpts of {info['excerpt_seconds']:g} s; "
+        f"ratings by {info['ratings_kind']}; {midlevel}{added}."
+    )
+
+
+def run_costs(infos: Sequence[Mapping]) -> pd.DataFrame:
+    """What runs cost, a row a run, from their ``info``: seconds and clip-gradients, and those spent on attacking.
+
+    Notebook: 05_adversarial_training
+    """
+    return pd.DataFrame(
+        {
+            "system": info["system"],
+            "seed": info["seed"],
+            "epochs": info["epochs_run"],
+            "train_seconds": info["train_seconds"],
+            "of these attacking": info["attack_seconds"],
+            "train_gradients": sum(info["gradients"].values()),
+            "of these attacks": info["gradients"]["attacking"],
+        }
+        for info in infos
+    )
+
+
 def run_caption(info: Mapping, pretrained: bool = False) -> str:
     """The line under every figure of one run, from its ``info``."""
     where = "pretrained network" if pretrained else f"study {info['study']}"

@@ -82,7 +82,7 @@ def all_figures(corpus_table):
     yield "overlap", corpus_plots.group_overlap(groups, "Who shares a group", caption)
     yield (
         "correlation",
-        plots.correlation_map(
+        plots.number_map(
             corpus_table.corr().loc[list(MIDLEVEL), list(EMOTIONS)], "Correlations", caption, "mid-level", "emotions"
         ),
     )

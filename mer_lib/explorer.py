@@ -1,0 +1,135 @@
+"""Sliders for JupyterLab: choose network, clip, domain and budget, and see the ratings move under the attack.
+
+Pictures are sent as images and nothing is captured by an output widget; the same pictures stand in notebook 07 without
+any widget, so that an executed page loses nothing but the sliders.
+Notebook: 07_listen
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+
+import ipywidgets as widgets
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from mer_lib.bim import BIM, AttackResult, forward, frozen, mse_loss
+from mer_lib.dataset import EMOTIONS, MIDLEVEL
+from mer_lib.evaluation import attack_inputs
+from mer_lib.plots import clip_ratings
+from mer_lib.preparation import Prepared
+from mer_lib.runs import Run
+
+EPSILONS = {"spectrogram": (0.001, 0.003, 0.01, 0.03, 0.1, 0.3), "waveform": (0.0001, 0.0003, 0.001, 0.003, 0.01)}
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=96, bbox_inches="tight")
+    return buffer.getvalue()
+
+
+class Explorer:
+    """The sliders and what they show.
+
+    Parameters
+    ----------
+    runs
+        Networks by the name they are chosen by.
+    prepared
+        The prepared corpus of each, by the same names.
+    steps
+        Steps of the attack.
+    clips
+        How many test clips are offered.
+
+    Attributes
+    ----------
+    view
+        The widget to display.
+    waveforms
+        Clean and attacked samples of the last waveform attack (None after one on a spectrogram), for the player.
+    """
+
+    def __init__(
+        self, runs: Mapping[str, Run], prepared: Mapping[str, Prepared], steps: int = 10, clips: int = 12
+    ) -> None:
+        self.runs, self.prepared, self.steps, self.clips = runs, prepared, steps, clips
+        self.waveforms: dict[str, np.ndarray] | None = None
+        self.network = widgets.Dropdown(options=list(runs), description="network")
+        self.clip = widgets.Dropdown(description="clip")
+        self.domain = widgets.ToggleButtons(options=list(EPSILONS), value="waveform", description="domain")
+        self.epsilon = widgets.SelectionSlider(options=EPSILONS["waveform"], value=0.001, description="epsilon")
+        self.bar = widgets.IntProgress(min=0, max=steps + 2, description="attack")
+        self.emotions, self.midlevel = widgets.Image(), widgets.Image()
+        self.view = widgets.VBox(
+            [
+                widgets.HBox([self.network, self.clip]),
+                self.domain,
+                widgets.HBox([self.epsilon, self.bar]),
+                self.emotions,
+                self.midlevel,
+            ]
+        )
+        self._offer_clips()
+        self.network.observe(self._offer_clips, "value")
+        self.domain.observe(self._offer_epsilons, "value")
+        for chooser in (self.clip, self.epsilon):
+            chooser.observe(self._attack, "value")
+        self._attack()
+
+    def _offer_clips(self, _change: object = None) -> None:
+        prepared = self.prepared[self.network.value]
+        rows = prepared.split(self.runs[self.network.value].info["split"])["test"][: self.clips]
+        options = [(str(prepared.table["id"].iloc[row]), int(row)) for row in rows]
+        same = list(self.clip.options) == options
+        self.clip.options = options
+        if same:
+            self._attack()
+
+    def _offer_epsilons(self, _change: object = None) -> None:
+        offered = EPSILONS[self.domain.value]
+        # a new set of options chooses its first value, which calls the attack
+        self.epsilon.options = offered
+
+    def _counting_loss(self, output: object, ratings: Tensor) -> Tensor:
+        self.bar.value += 1
+        return mse_loss(output, ratings)
+
+    def _attack(self, _change: object = None) -> None:
+        run, prepared = self.runs[self.network.value], self.prepared[self.network.value]
+        row, domain = np.array([self.clip.value]), self.domain.value
+        self.bar.value = 0
+        inputs = attack_inputs(run, prepared, domain, row)
+        bim = BIM(epsilon=self.epsilon.value, steps=self.steps, domain=domain, loss=self._counting_loss)
+        result = bim.attack(run.model, inputs, torch.from_numpy(prepared.emotions[row]))
+        self.waveforms = None
+        if domain == "waveform":
+            self.waveforms = {"clean": inputs[0].numpy(), "attacked": result.adversarial[0].numpy()}
+        self._show(run, prepared, int(row[0]), inputs, result)
+        self.bar.value = self.bar.max
+
+    def _show(self, run: Run, prepared: Prepared, row: int, inputs: Tensor, result: AttackResult) -> None:
+        table = pd.DataFrame(
+            {"rated": prepared.emotions[row], "clean": result.clean[0], "attacked": result.attacked[0]}, index=EMOTIONS
+        )
+        title = f"Clip {prepared.table['id'].iloc[row]}, {self.network.value}, epsilon {self.epsilon.value:g}"
+        caption = f"BIM, {self.steps} steps, {self.domain.value} domain; ratings by {prepared.info['ratings_kind']}."
+        self.emotions.value = _png(clip_ratings(table, title, caption))
+        self.midlevel.layout.display = "" if run.model.system.bottleneck else "none"
+        if run.model.system.bottleneck:
+            with frozen(run.model), torch.no_grad():
+                clean, attacked = (
+                    forward(run.model, clip, self.domain.value).midlevel[0].numpy()
+                    for clip in (inputs, result.adversarial)
+                )
+            meaning = run.model.system.midlevel_weight > 0
+            names = MIDLEVEL if meaning else [f"neuron {i + 1}" for i in range(len(MIDLEVEL))]
+            table = pd.DataFrame({"clean": clean, "attacked": attacked}, index=list(names))
+            if meaning:
+                table["rated"] = prepared.midlevel[row]
+            self.midlevel.value = _png(clip_ratings(table, "The bottleneck", caption, label="value of the neuron"))
