@@ -1,0 +1,244 @@
+"""Run a study from its YAML file to its page: python workflow/run.py demo
+
+Checks the file, sees to it that nobody else works on the study and that nothing is left of a killed run, has Snakemake
+run what is not finished, tells how it goes, and prints what came out. Calling it again runs only what is missing or
+out of date. Arguments after `--` go to Snakemake, for instance `-- --touch` (take what is finished as up to date).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NoReturn
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from mer_lib.places import ROOT, atomic_write, runs_folder
+from workflow.jobs import Job, Plan, corpus_folder
+from workflow.processes import STUDY_MARK, BusyError, end_marked, only_one
+from workflow.study import StudyError, find_study, load_study
+
+POLL_SECONDS = 0.3
+PLAN = "plan.json"
+
+
+class Progress:
+    """Prints one line for each job that ends, by watching the records that jobs leave."""
+
+    def __init__(self, plan: Plan, folder: Path, log: Path) -> None:
+        self.plan, self.folder, self.log = plan, folder, log
+        self.begin = time.perf_counter()
+        self.reported = {job.name: self._stamp(job) for job in plan.jobs.values()}
+        self.ended = 0
+        self.failed: list[Job] = []
+
+    def _stamp(self, job: Job) -> int:
+        path = self.folder / job.record
+        return path.stat().st_mtime_ns if path.is_file() else 0
+
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return time.perf_counter() - self.begin
+
+    def total(self) -> str:
+        """How many jobs there are, as Snakemake says in its log."""
+        counted = re.search(r"^total\s+(\d+)\s*$", self.log.read_text("utf-8", errors="replace"), re.MULTILINE)
+        return str(int(counted[1]) - 1) if counted else "?"  # its rule `all` is no job of ours
+
+    def look(self) -> None:
+        """Print what has ended since the last look."""
+        from workflow.report import read_record
+
+        for job in self.plan.jobs.values():
+            stamp = self._stamp(job)
+            record = read_record(self.folder, job) if stamp != self.reported[job.name] else {}
+            if record.get("status") not in ("finished", "failed"):
+                continue
+            self.reported[job.name] = stamp
+            self.ended += 1
+            head = f"[{self.seconds():6.0f} s] {self.ended:>3} of {self.total()}  {job.title}"
+            if record["status"] == "finished":
+                say(f"{head} ({record['seconds']:.1f} s)")
+                continue
+            self.failed.append(job)
+            say(f"{head} FAILED in notebook {job.notebook} after {record['seconds']:.1f} s:")
+            for line in record["error"]:
+                say(f"    {line}")
+            kept = (self.folder / job.executed).with_suffix(".failed.ipynb")
+            if kept.is_file():
+                say(f"    the notebook up to there: {kept}")
+
+
+def say(text: str = "") -> None:
+    """Print at once: progress is no use late."""
+    print(text, flush=True)
+
+
+def snakemake_command(folder: Path, cores: int, extra: list[str]) -> list[str]:
+    """The call of Snakemake for a study's folder."""
+    here = ROOT / "workflow"
+    command = [sys.executable, str(here / "start.py"), "snakemake", "--snakefile", str(here / "Snakefile")]
+    command += ["--directory", str(folder), "--cores", str(cores), "--rerun-incomplete", "--keep-going", "--nocolor"]
+    # Snakemake's cache beside the study: the home folder may not be writable
+    return [*command, "--runtime-source-cache-path", str(folder / ".snakemake" / "source-cache"), *extra]
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Deal with what a killed run left: processes, half-written files, Snakemake's lock."""
+    ended = end_marked(STUDY_MARK, str(folder))
+    if ended:
+        say(f"Ended {ended} process(es) that an earlier run of this study had left.")
+    for part in folder.rglob(".*.part*"):
+        part.unlink(missing_ok=True)
+    if any((folder / ".snakemake" / "locks").glob("*")):
+        say("Removing the lock of an earlier run that was killed.")
+        unlock = snakemake_command(folder, 1, ["--unlock"])
+        subprocess.run(unlock, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def run(plan: Plan, folder: Path, cores: int, extra: list[str]) -> tuple[int, Progress]:
+    """Have Snakemake run the jobs; return its exit code and what was seen of them."""
+    log = folder / "snakemake.log"
+    with log.open("wb") as output:
+        progress = Progress(plan, folder, log)
+        child = subprocess.Popen(
+            snakemake_command(folder, cores, extra),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=os.environ | {STUDY_MARK: str(folder)},
+        )
+        try:
+            while child.poll() is None:
+                time.sleep(POLL_SECONDS)
+                progress.look()
+        except BaseException:
+            say("Stopping ...")
+            child.terminate()
+            raise
+        finally:
+            try:
+                child.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+            end_marked(STUDY_MARK, str(folder))
+            progress.look()
+    return child.returncode, progress
+
+
+def dry_run(plan: Plan, folder: Path, extra: list[str]) -> int:
+    """Say which jobs would run, and why; change nothing."""
+    if not folder.is_dir():
+        say(f"{plan.study.name}: all {len(plan.jobs)} jobs would run:")
+        for job in plan.jobs.values():
+            say(f"  {job.name}")
+        return 0
+    with tempfile.TemporaryDirectory() as scratch:
+        plan.write(Path(scratch) / PLAN)
+        extra = ["--dry-run", "--nolock", "--config", f"plan={Path(scratch) / PLAN}", *extra]
+        command = snakemake_command(folder, 1, extra)
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        say(done.stdout)
+        return done.returncode
+    jobs = re.findall(r"^Job \d+: (\S+)\nReason: (.*)$", done.stdout, re.MULTILINE)
+    say(f"{plan.study.name}: {len(jobs)} of {len(plan.jobs)} jobs would run{':' if jobs else ''}")
+    for name, reason in jobs:
+        say(f"  {name}  ({reason})")
+    return 0
+
+
+def print_results(plan: Plan, folder: Path, seconds: float) -> None:
+    """Print phases, table and the page to open."""
+    from workflow.page import write_page
+    from workflow.report import headline, phases, read_results, summary, unlisted
+
+    say(f"\nSeconds per phase, as measured when each job ran (this call took {seconds:.0f} s):")
+    say(phases(plan, folder).to_string(index=False))
+    results = read_results(plan, folder)
+    say(f"\n{headline(plan, results)}; means over seeds:")
+    say(summary(plan, results).to_string(index=False, float_format="{:.3f}".format))
+    for leftover in unlisted(plan, folder):
+        say(f"Note: {folder / leftover} is a finished run that {plan.study.path.name} does not list.")
+    say(f"\nAll numbers: {folder / 'results.csv'}")
+    say(f"Open this page: {write_page(plan, folder)}")
+
+
+def absolute_places() -> None:
+    """Jobs work in other folders than the caller: make the places given by the environment absolute."""
+    for variable in ("MER_DATA", "MER_SOUNDTRACKS"):
+        if os.environ.get(variable):
+            os.environ[variable] = str(Path(os.environ[variable]).expanduser().resolve())
+
+
+def checked_plan(study: str) -> Plan:
+    """The plan of a study whose file, notebooks, parameters and corpus folder are all there."""
+    plan = Plan(load_study(find_study(study)))
+    plan.check()
+    corpus = corpus_folder(plan.study["corpus"])
+    if not corpus.is_dir():
+        raise StudyError(f"corpus {plan.study['corpus']!r}: {corpus} is not there; data/README.md says how to get it")
+    return plan
+
+
+def _stop(number: int, _: object) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the study that the command line names; 0 if all its jobs are done."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", help="a name in workflow/studies, or the path of a YAML file")
+    parser.add_argument("--cores", type=int, default=os.cpu_count() or 1, help="cores to use (default: all)")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would run")
+    parser.add_argument("snakemake", nargs="*", help="after `--`: arguments for Snakemake")
+    given = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, _stop)
+    absolute_places()
+    begin = time.perf_counter()
+    try:
+        plan = checked_plan(given.study)
+        folder = runs_folder(plan.study.name)
+        if given.dry_run:
+            return dry_run(plan, folder, given.snakemake)
+        with only_one(folder):
+            clear_leftovers(folder)
+            text = plan.study.path.read_bytes()
+            atomic_write(folder / "study.yaml", lambda part: part.write_bytes(text))
+            plan.write(folder / PLAN)
+            say(f"Study {plan.study.name}: {len(plan.jobs)} jobs in all, {given.cores} core(s); writing to {folder}")
+            code, progress = run(plan, folder, given.cores, given.snakemake)
+            if code:
+                return _explain_failure(progress, folder)
+            if not progress.ended:
+                say("Everything was up to date: nothing ran.")
+            print_results(plan, folder, time.perf_counter() - begin)
+    except (StudyError, BusyError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped; call this again to go on.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _explain_failure(progress: Progress, folder: Path) -> int:
+    if progress.failed:
+        names = ", ".join(f"{job.title} ({job.notebook})" for job in progress.failed)
+        print(f"\n{len(progress.failed)} job(s) failed: {names}. What is finished stays.", file=sys.stderr)
+    else:
+        lines = (folder / "snakemake.log").read_text("utf-8", errors="replace").splitlines()[-15:]
+        print("\nSnakemake stopped:\n" + "\n".join(f"    {line}" for line in lines), file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
