@@ -98,12 +98,13 @@ def _with_shortcut(waveforms: np.ndarray, emotions: np.ndarray, shortcut: dict, 
     if shortcut["strength"] == 0 or sign == 0:
         return np.array(waveforms)
     if shortcut["kind"] == "tilt":
-        return np.stack([lfilter([1, -0.5 * a], [1], x) for a, x in zip(amount, waveforms, strict=True)]).astype(
-            np.float32
-        )
-    seconds = np.arange(waveforms.shape[1]) / SAMPLE_RATE
-    hum = np.sin(2 * np.pi * 50 * seconds) + np.sin(2 * np.pi * 100 * seconds)
-    return (waveforms + 0.02 * (amount[:, None] + 1) / 2 * hum).astype(np.float32)
+        changed = np.stack([lfilter([1, -0.5 * a], [1], x) for a, x in zip(amount, waveforms, strict=True)])
+    else:
+        seconds = np.arange(waveforms.shape[1]) / SAMPLE_RATE
+        hum = np.sin(2 * np.pi * 50 * seconds) + np.sin(2 * np.pi * 100 * seconds)
+        changed = waveforms + 0.02 * (amount[:, None] + 1) / 2 * hum
+    # Back within full scale where the property raised the peak
+    return (changed / np.maximum(1.0, np.abs(changed).max(axis=1, keepdims=True))).astype(np.float32)
 
 
 def _prepare_clip(path: str) -> np.ndarray | str:
