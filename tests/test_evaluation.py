@@ -1,0 +1,137 @@
+"""What is written of an attack can be recomputed from what is on disk, and results of other weights are refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from mer_lib import metrics
+from mer_lib.audio import decode
+from mer_lib.bim import BIM
+from mer_lib.dataset import EMOTIONS
+from mer_lib.evaluation import RESULTS, attack_run, collect_results, finish_attacks, predictions_of, write_results
+from mer_lib.places import run_folder
+from mer_lib.preparation import load_prepared
+from mer_lib.runs import RunError
+from mer_lib.training import TrainingSettings, train
+from tests.small import small_prepared
+
+DESIGN_COLUMNS = (
+    "study corpus split system seed width attack domain epsilon steps clips corr_clean mae_clean corr_attacked "
+    "mae_attacked snr_db_median train_seconds attack_seconds"
+).split()
+
+
+@pytest.fixture
+def attacked(tmp_path, monkeypatch):
+    """A trained run of a bottleneck, attacked in both domains."""
+    monkeypatch.setenv("MER_DATA", str(tmp_path))
+    prepared = small_prepared(tmp_path / "prepared" / "noise")
+    settings = TrainingSettings(epochs=1)
+    run = train(
+        "A2M2E",
+        prepared,
+        run_folder("s", "A2M2E", 6),
+        seed=6,
+        width=0.0625,
+        settings=settings,
+        study="s",
+        progress=False,
+    )
+    attacks = {"spec": BIM(epsilon=0.1, steps=3), "wave": BIM(epsilon=1e-3, steps=2, domain="waveform")}
+    rows = [attack_run(run, prepared, bim, name, progress=False) for name, bim in attacks.items()]
+    finish_attacks(run, rows)
+    return run, prepared, pd.concat(rows)
+
+
+def test_results_have_the_columns_others_rely_on(attacked):
+    assert set(DESIGN_COLUMNS) <= set(RESULTS)
+    assert list(collect_results("s").columns) == list(RESULTS) and len(collect_results("s")) == 2
+
+
+def test_the_row_follows_from_the_predictions_on_disk(attacked):
+    run, prepared, rows = attacked
+    for _, row in rows.iterrows():
+        tidy = pd.read_csv(run.folder / "attacks" / row["attack"] / "predictions.csv", dtype={"clip": str})
+        assert list(tidy.columns) == ["clip", "emotion", "rating", "clean", "attacked", "linf", "l2", "snr_db"]
+        wide = {
+            c: tidy.pivot(index="clip", columns="emotion", values=c)[list(EMOTIONS)]
+            for c in ("rating", "clean", "attacked")
+        }
+        for when in ("clean", "attacked"):
+            assert row[f"corr_{when}"] == pytest.approx(metrics.mean_correlation(wide["rating"], wide[when]), abs=1e-6)
+            assert row[f"mae_{when}"] == pytest.approx(
+                metrics.mean_absolute_error(wide["rating"], wide[when]), abs=1e-6
+            )
+        assert (tidy["linf"] <= row["epsilon"]).all() and tidy["linf"].max() == row["linf_max"]
+        assert tidy["snr_db"].notna().all() == (row["domain"] == "waveform")
+
+
+def test_examples_are_what_was_attacked(attacked):
+    run, prepared, _ = attacked
+    files = sorted((run.folder / "attacks" / "wave" / "examples").glob("*.flac"))
+    assert len(files) == 4
+    row = prepared.split()["test"][0]
+    clip = prepared.table["id"][row]
+    clean, heard = (
+        decode(run.folder / "attacks" / "wave" / "examples" / f"{clip}-{k}.flac") for k in ("clean", "attacked")
+    )
+    np.testing.assert_allclose(clean, prepared.waveforms[row], atol=2**-23)
+    assert np.abs(heard - clean).max() <= 1e-3 + 2**-22
+    tidy = pd.read_csv(run.folder / "attacks" / "wave" / "predictions.csv", dtype={"clip": str})
+    with torch.no_grad():
+        again = run.model.from_waveform(torch.from_numpy(heard)[None]).emotions[0].numpy()
+    np.testing.assert_allclose(again, tidy[tidy["clip"] == clip]["attacked"], atol=1e-3)
+
+
+def test_the_bottlenecks_values_are_kept(attacked):
+    run, _, _ = attacked
+    midlevel = pd.read_csv(run.folder / "attacks" / "spec" / "midlevel.csv")
+    assert len(midlevel) == 2 * 7 and (midlevel["clean"] != midlevel["attacked"]).all()
+
+
+def test_a_finished_attack_is_read_and_not_repeated(attacked, monkeypatch):
+    run, prepared, rows = attacked
+    monkeypatch.setattr(BIM, "attack", lambda *a, **k: pytest.fail("attacked again"))
+    again = attack_run(run, prepared, BIM(epsilon=0.1, steps=3), "spec", progress=False)
+    pd.testing.assert_frame_equal(again, rows.iloc[[0]], check_dtype=False)
+
+
+def test_results_of_other_weights_are_refused(attacked):
+    run, _, _ = attacked
+    table = pd.read_csv(run.folder / "attacks.csv")
+    table.assign(weights_sha256="0" * 64).to_csv(run.folder / "attacks.csv", index=False)
+    with pytest.raises(RunError, match="other weights"):
+        write_results("s")
+
+
+def test_runs_on_different_corpora_are_not_mixed(attacked):
+    run, _, _ = attacked
+    table = pd.read_csv(run.folder / "attacks.csv")
+    table.loc[0, "fingerprint"] = "another"
+    table.to_csv(run.folder / "attacks.csv", index=False)
+    with pytest.raises(RunError, match="different corpora"):
+        collect_results("s")
+
+
+def test_a_run_is_attacked_on_its_own_corpus_alone(attacked):
+    run, prepared, _ = attacked
+    info = json.loads((prepared.folder / "info.json").read_text())
+    (prepared.folder / "info.json").write_text(json.dumps({**info, "fingerprint": "another"}))
+    with pytest.raises(RunError, match="trained on"):
+        attack_run(run, load_prepared(prepared.folder), BIM(epsilon=0.1, steps=1), "spec", progress=False)
+
+
+def test_predictions_of_a_study_are_tidy(attacked):
+    tidy = predictions_of("s")
+    assert len(tidy) == 2 * 2 * 8 and set(tidy["attack"]) == {"spec", "wave"}
+
+
+def test_a_study_without_runs_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("MER_DATA", str(tmp_path))
+    with pytest.raises(RunError, match="06_attack"):
+        collect_results("nothing")
