@@ -28,6 +28,7 @@ from IPython.display import HTML
 from mer_lib.audio import SAMPLE_RATE, AudioError, decode
 
 SCRIPTS = ("player_pictures.js", "player.js")
+ABX_COLUMNS = ("trial", "clip", "x", "answer", "correct")
 
 
 def flac_bytes(waveform: np.ndarray, sample_rate: int = SAMPLE_RATE) -> bytes:
@@ -151,7 +152,7 @@ def player(
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Example:
     """A clip before and after a waveform attack, as notebook 06 wrote it: (samples,) each, decoded from FLAC."""
 
@@ -215,6 +216,45 @@ def headroom_db(waveform: np.ndarray) -> float:
     return float(math.floor(-20 * math.log10(float(np.abs(waveform).max()) + 1e-12)))
 
 
+def abx_test(
+    clips: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    sample_rate: int = SAMPLE_RATE,
+    *,
+    trials: int = 10,
+    title: str = "Blind test",
+) -> HTML:
+    """A blind test in the page: X is A (clean) or B (attacked), in random order, over one clip or several.
+
+    The answers stay in the page; at its end it shows the exact p-value and offers the answers as CSV, for
+    :func:`abx_result`.
+
+    Parameters
+    ----------
+    clips
+        Name -> (clean, attacked), samples (samples,) each, of one length per clip.
+    sample_rate
+        Hz.
+    trials
+        Number of trials; the clips take turns.
+    title
+        Line above the test.
+
+    Notebook: 07_listen
+    """
+    if not clips or trials < 1:
+        raise ValueError(f"a blind test needs a clip and a trial: {len(clips)} clips, {trials} trials")
+    if uneven := [name for name, (clean, attacked) in clips.items() if len(clean) != len(attacked)]:
+        raise AudioError(f"clean and attacked differ in length: {', '.join(uneven)}")
+    sounds = "".join(_audio(name, signal, sample_rate) for name, pair in clips.items() for signal in pair)
+    return _page(
+        f'<div class="mer-player mer-abx" tabindex="0" role="group" aria-label="{escape(title)}" '
+        f'data-rate="{int(sample_rate)}" data-trials="{int(trials)}" data-lm-suppress-shortcuts="true">'
+        f'<div class="mer-title">{escape(title)}</div>'
+        f'<div class="mer-plain">{sounds}</div></div>',
+        (*SCRIPTS, "abx.js"),
+    )
+
+
 def abx_p_value(correct: int, trials: int) -> float:
     """Exact one-sided binomial p-value of an ABX test: the chance of at least this many right answers by
     guessing.
@@ -232,3 +272,21 @@ def abx_p_value(correct: int, trials: int) -> float:
     if not 0 <= correct <= trials:
         raise ValueError(f"{correct} of {trials} answers cannot be right")
     return sum(math.comb(trials, k) for k in range(correct, trials + 1)) / 2**trials
+
+
+def abx_result(answers: str | Path | pd.DataFrame) -> dict[str, float]:
+    """Right answers, trials and p-value of a blind test, from the CSV that the page gave.
+
+    Raises
+    ------
+    ValueError
+        If columns are missing, or a row's "correct" is not what its X and answer say.
+    """
+    table = answers if isinstance(answers, pd.DataFrame) else pd.read_csv(answers)
+    if missing := [column for column in ABX_COLUMNS if column not in table]:
+        raise ValueError(f"no answers of a blind test: columns {', '.join(missing)} are missing")
+    wrong = table.loc[(table["x"] == table["answer"]) != table["correct"].astype(bool), "trial"]
+    if len(wrong):
+        raise ValueError(f"trials {', '.join(map(str, wrong))}: column 'correct' contradicts 'x' and 'answer'")
+    correct, trials = int(table["correct"].sum()), len(table)
+    return {"correct": correct, "trials": trials, "p_value": abx_p_value(correct, trials)}

@@ -126,7 +126,9 @@ def unheard_clips(run: Run, prepared: Prepared, data_dir: str | Path = "data") -
     return rows
 
 
-def results_at_hand(study: str, systems: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame, str]:
+def results_at_hand(
+    study: str, systems: Sequence[str], data_dir: str | Path = "data"
+) -> tuple[pd.DataFrame, pd.DataFrame, str]:
     """Results and predictions of a study's systems; of the pretrained networks where the study has no attacked run.
 
     Writes the study's ``results.csv``. In the second case the pretrained networks are attacked now, with few steps.
@@ -142,7 +144,7 @@ def results_at_hand(study: str, systems: Sequence[str]) -> tuple[pd.DataFrame, p
     if not any((folder / "attacks.csv").is_file() for folder in find_runs(study)):
         said = f"Study {study!r} has no attacked run yet: these are the pretrained networks, attacked with few steps."
         study = "pretrained"
-        attack_pretrained()
+        attack_pretrained(data_dir)
     write_results(study)
     results, predictions = collect_results(study), predictions_of(study)
     if missing := [system for system in systems if system not in set(results["system"])]:
@@ -152,14 +154,14 @@ def results_at_hand(study: str, systems: Sequence[str]) -> tuple[pd.DataFrame, p
     return results[results["system"].isin(systems)], predictions[predictions["system"].isin(systems)], said
 
 
-def attack_pretrained() -> None:
+def attack_pretrained(data_dir: str | Path = "data") -> None:
     """Attack copies of the pretrained networks in both domains, with 5 steps each; what is done is not done again."""
     for system in SYSTEMS:
         run = load_pretrained(system)
         folder = run_folder("pretrained", system, run.info["seed"])
         for name in ("weights.safetensors", "history.csv", "run.json"):
             atomic_write(folder / name, lambda part, name=name: shutil.copyfile(run.folder / name, part))  # noqa: B023
-        run, prepared = load_run(folder), prepared_corpus(run.info["prepared"])
+        run, prepared = load_run(folder), prepared_corpus(run.info["prepared"], data_dir)
         attacks = {
             "bim-spec-0.03": BIM(epsilon=0.03, steps=5),
             "bim-wave-0.001": BIM(epsilon=0.001, steps=5, domain="waveform"),

@@ -1,4 +1,4 @@
-"""Tables in the paper's form, captions, and the reading of a study's results, all computed from results.csv.
+"""Tables in the paper's form and the reading of a study's results, all computed from results.csv.
 
 Notebooks: 01_prepare_data to 08_robustness
 """
@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from mer_lib.dataset import EMOTIONS
+from mer_lib.captions import ENOUGH_SEEDS
+from mer_lib.dataset import EMOTIONS, MIDLEVEL
 from mer_lib.metrics import absolute_errors, correlations
-from mer_lib.models import SYSTEMS
+from mer_lib.models import SYSTEMS, Network
 from mer_lib.places import data_folder
 
 SOURCE = "Hoedt, Flexer, Widmer 2025, Table 1 and Figure 3 (arXiv 2508.03780)"
-ENOUGH_SEEDS = 5  # below this the study says that intervals are not meaningful
 NATURAL = ("A2E", "A2B2E", "A2M2E")
 
 
@@ -170,39 +170,6 @@ def cost_table(results: pd.DataFrame) -> pd.DataFrame:
     return table.rename(columns={"train_seconds": "training (s)", "train_gradients": "clip-gradients"})
 
 
-def _values(values: pd.Series) -> str:
-    """Distinct values, sorted, joined: "0.25", "2 and 12"."""
-    found = [f"{value:g}" if isinstance(value, float | int) else str(value) for value in sorted(values.unique())]
-    return found[0] if len(found) == 1 else ", ".join(found[:-1]) + " and " + found[-1]
-
-
-def study_caption(results: pd.DataFrame) -> str:
-    """The line under every figure of a study: where its numbers come from and how far they carry."""
-    seeds = results.groupby("system")["seed"].nunique()
-    parts = [
-        f"Study {_values(results['study'])}, corpus {_values(results['corpus'])} ({_values(results['ratings_kind'])})",
-        f"{_values(results['split'])} split, {_values(results['clips'])} test clips",
-        f"width {_values(results['width'])}, at most {_values(results['epochs'])} epochs",
-        "seeds: " + ", ".join(f"{system} {seeds[system]}" for system in SYSTEMS if system in seeds.index),
-    ]
-    kinds = set(results["midlevel_kind"].dropna()) - {"annotated"}
-    if kinds and any("M" in system for system in results["system"]):
-        parts.insert(1, f"mid-level values {' and '.join(sorted(kinds))}")
-    warning = " Fewer than five seeds: intervals are not meaningful." if seeds.min() < ENOUGH_SEEDS else ""
-    return "; ".join(parts) + "." + warning
-
-
-def corpus_caption(info: Mapping) -> str:
-    """The line under every figure of a prepared corpus, from its ``info``."""
-    midlevel = {"none": "no mid-level values"}.get(info["midlevel_kind"], f"mid-level values {info['midlevel_kind']}")
-    shortcut = info["shortcut"]["strength"]
-    added = f"; shortcut of strength {shortcut:g} tied to {info['shortcut']['emotion']}" if shortcut else ""
-    return (
-        f"Corpus {info['corpus']}, {info['clips']} excerpts of {info['excerpt_seconds']:g} s; "
-        f"ratings by {info['ratings_kind']}; {midlevel}{added}."
-    )
-
-
 def run_costs(infos: Sequence[Mapping]) -> pd.DataFrame:
     """What runs cost, a row a run, from their ``info``: seconds and clip-gradients, and those spent on attacking.
 
@@ -222,15 +189,13 @@ def run_costs(infos: Sequence[Mapping]) -> pd.DataFrame:
     )
 
 
-def run_caption(info: Mapping, pretrained: bool = False) -> str:
-    """The line under every figure of one run, from its ``info``."""
-    where = "pretrained network" if pretrained else f"study {info['study']}"
-    text = (
-        f"{info['system']}, seed {info['seed']}, {where}; corpus {info['prepared']} ({info['ratings_kind']}); "
-        f"{info['split']} split, {info['clips']['test']} test clips; width {info['width']:g}, "
-        f"{info['epochs_run']} epochs."
-    )
-    return text + " One seed: intervals are not meaningful."
+def head_weights(model: Network) -> pd.DataFrame:
+    """Weights of a bottleneck network's last layer: one row a quality, one column an emotion.
+
+    Notebook: 04_train_a2m2e
+    """
+    weights = model.emotion_head.weight.detach().numpy()
+    return pd.DataFrame(weights.T, index=list(MIDLEVEL), columns=list(EMOTIONS))
 
 
 def _ranked(means: pd.Series, digits: int = 3) -> str:

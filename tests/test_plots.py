@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from mer_lib import corpus_plots, plots, robustness_plots, tables
+from mer_lib import captions, corpus_plots, plots, robustness_plots, tables
 from mer_lib.dataset import EMOTIONS, MIDLEVEL
 from mer_lib.models import SYSTEMS
 
@@ -75,7 +75,7 @@ def all_figures(corpus_table):
     spectrogram = rng.uniform(0, 2, (313, 149)) * np.linspace(1, 0, 149)
     qualities = corpus_table[list(MIDLEVEL)]
     clip = pd.DataFrame({"rated": ratings[0], "clean": ratings[1], "attacked": ratings[2]}, index=EMOTIONS)
-    caption = tables.study_caption(results_frame())
+    caption = captions.study_caption(results_frame())
     groups = pd.DataFrame({"group also in training": [36, 0], "group unseen": [0, 30]}, index=["published", "grouped"])
     yield "distributions", corpus_plots.distributions(corpus_table, EMOTIONS, "Ratings", "rating", caption)
     yield "agreement", corpus_plots.descriptor_agreement(qualities, qualities * 0.5 + 0.2, "Computed", caption)
@@ -173,11 +173,11 @@ def test_changes_are_differences_and_the_spread_divides():
 
 
 def test_the_caption_says_what_limits_the_numbers():
-    few, enough = tables.study_caption(results_frame(seeds=2)), tables.study_caption(results_frame(seeds=5))
+    few, enough = captions.study_caption(results_frame(seeds=2)), captions.study_caption(results_frame(seeds=5))
     assert "simulated listeners" in few and "width 0.25" in few and "36 test clips" in few and "A2E 2" in few
     assert "intervals are not meaningful" in few and "intervals" not in enough
     human = results_frame(seeds=5).assign(ratings_kind="human listeners", midlevel_kind="computed")
-    assert "simulated" not in tables.study_caption(human) and "computed" in tables.study_caption(human)
+    assert "simulated" not in captions.study_caption(human) and "computed" in captions.study_caption(human)
 
 
 def test_the_reading_follows_the_numbers():

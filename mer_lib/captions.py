@@ -1,0 +1,58 @@
+"""The line under every figure: study, corpus, who rated, width, epochs, seeds and clips, and how far the numbers carry.
+
+Notebooks: 01_prepare_data to 08_robustness
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from mer_lib.models import SYSTEMS
+
+ENOUGH_SEEDS = 5  # below this the study says that intervals are not meaningful
+
+
+def _values(values: pd.Series) -> str:
+    """Distinct values, sorted, joined: "0.25", "2 and 12"."""
+    found = [f"{value:g}" if isinstance(value, float | int) else str(value) for value in sorted(values.unique())]
+    return found[0] if len(found) == 1 else ", ".join(found[:-1]) + " and " + found[-1]
+
+
+def study_caption(results: pd.DataFrame) -> str:
+    """The line under every figure of a study: where its numbers come from and how far they carry."""
+    seeds = results.groupby("system")["seed"].nunique()
+    parts = [
+        f"Study {_values(results['study'])}, corpus {_values(results['corpus'])} ({_values(results['ratings_kind'])})",
+        f"{_values(results['split'])} split, {_values(results['clips'])} test clips",
+        f"width {_values(results['width'])}, at most {_values(results['epochs'])} epochs",
+        "seeds: " + ", ".join(f"{system} {seeds[system]}" for system in SYSTEMS if system in seeds.index),
+    ]
+    kinds = set(results["midlevel_kind"].dropna()) - {"annotated"}
+    if kinds and any("M" in system for system in results["system"]):
+        parts.insert(1, f"mid-level values {' and '.join(sorted(kinds))}")
+    warning = " Fewer than five seeds: intervals are not meaningful." if seeds.min() < ENOUGH_SEEDS else ""
+    return "; ".join(parts) + "." + warning
+
+
+def corpus_caption(info: Mapping) -> str:
+    """The line under every figure of a prepared corpus, from its ``info``."""
+    midlevel = {"none": "no mid-level values"}.get(info["midlevel_kind"], f"mid-level values {info['midlevel_kind']}")
+    shortcut = info["shortcut"]["strength"]
+    added = f"; shortcut of strength {shortcut:g} tied to {info['shortcut']['emotion']}" if shortcut else ""
+    return (
+        f"Corpus {info['corpus']}, {info['clips']} excerpts of {info['excerpt_seconds']:g} s; "
+        f"ratings by {info['ratings_kind']}; {midlevel}{added}."
+    )
+
+
+def run_caption(info: Mapping, pretrained: bool = False) -> str:
+    """The line under every figure of one run, from its ``info``."""
+    where = "pretrained network" if pretrained else f"study {info['study']}"
+    text = (
+        f"{info['system']}, seed {info['seed']}, {where}; corpus {info['prepared']} ({info['ratings_kind']}); "
+        f"{info['split']} split, {info['clips']['test']} test clips; width {info['width']:g}, "
+        f"{info['epochs_run']} epochs."
+    )
+    return text + " One seed: intervals are not meaningful."
