@@ -1,8 +1,8 @@
 """The Basic Iterative Method with a budget that holds, on spectrograms or waveforms.
 
 Kurakin et al. (2017); the study's attack (Hoedt, Flexer, Widmer 2025, Section 5). Each step follows the sign of the
-gradient and is projected back into the budget, every iterate is scored, the last one too, and for every clip the best one
-is kept. ``published_update=True`` repeats the published step instead, whose budget was not enforced.
+gradient and is projected back into the budget, every iterate is scored, the last one too, and for every clip the best
+one is kept. ``published_update=True`` repeats the published step instead, whose budget was not enforced.
 
 Notebook: 06_attack
 """
@@ -140,7 +140,8 @@ class BIM:
     precision
         "bfloat16" takes gradients in bfloat16; the float32 network then judges the candidates.
     published_update
-        The published step, for comparison only: Adam on the sign of the gradient, budget NOT enforced, last iterate kept.
+        The published step, for comparison only: Adam on the sign of the gradient, budget NOT enforced, last iterate
+        kept.
     batch_size
         Clips attacked at once; memory grows with this and not with the number of clips.
     """
@@ -159,18 +160,20 @@ class BIM:
     batch_size: int = 8
 
     def __post_init__(self) -> None:
+        snr_misplaced = self.snr_db is not None and (self.domain != "waveform" or self.norm != "2")
+        update_misplaced = self.published_update and (self.step_size is None or self.restarts > 1)
         problems = [
             (self.domain not in DOMAINS, f"domain is one of {DOMAINS}"),
             (self.norm not in ("inf", "2"), "norm is 'inf' or '2'"),
             ((self.epsilon is None) == (self.snr_db is None), "give either epsilon or snr_db"),
             (self.epsilon is not None and not 0 <= self.epsilon < np.inf, "epsilon is a number of at least 0"),
-            (self.snr_db is not None and (self.domain != "waveform" or self.norm != "2"), "snr_db goes with domain='waveform', norm='2'"),
+            (snr_misplaced, "snr_db goes with domain='waveform', norm='2'"),
             (self.steps < 0 or self.restarts < 1 or self.batch_size < 1, "steps >= 0, restarts >= 1, batch_size >= 1"),
             (self.step_size is not None and not self.step_size > 0, "step_size is positive"),
             (self.precision not in ("float32", "bfloat16"), "precision is 'float32' or 'bfloat16'"),
             (isinstance(self.loss, str) and self.loss != "mse", "loss is 'mse' or a function"),
-            (self.published_update and (self.step_size is None or self.restarts > 1), "published_update needs a step_size and one start"),
-        ]  # fmt: skip
+            (update_misplaced, "published_update needs a step_size and one start"),
+        ]
         if any(wrong for wrong, _ in problems):
             raise ValueError("BIM: " + "; ".join(text for wrong, text in problems if wrong))
 
@@ -200,14 +203,15 @@ class BIM:
         device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), inputs.device)
         batches = list(zip(inputs.split(self.batch_size), ratings.split(self.batch_size), strict=True))
         results = []
-        with frozen(model), tqdm(total=len(inputs) * self.steps * self.restarts, desc="attack", unit="clip-step", disable=not progress) as bar:  # fmt: skip
+        gradients = len(inputs) * self.steps * self.restarts
+        with frozen(model), tqdm(total=gradients, desc="attack", unit="clip-step", disable=not progress) as bar:
             surrogate = folded(model) if isinstance(model, Network) else model
             for batch, rated in batches:
                 results.append(self._attack_batch(model, surrogate, batch.to(device), rated.to(device), bar))
         stacked = [
             torch.cat(parts, dim=-1 if index == 6 else 0) for index, parts in enumerate(zip(*results, strict=True))
         ]
-        return AttackResult(*stacked, gradients=len(inputs) * self.steps * self.restarts)
+        return AttackResult(*stacked, gradients=gradients)
 
     def _loss(self, output: object, ratings: Tensor) -> Tensor:
         return (mse_loss if self.loss == "mse" else self.loss)(output, ratings)
@@ -225,7 +229,9 @@ class BIM:
         noise = noise.expand_as(inputs) * (1 if self.norm == "inf" else 1 / _flat_norm(noise[None]))
         return project(noise * epsilon, inputs, epsilon, self.norm, self.domain)
 
-    def _attack_batch(self, model: nn.Module, surrogate: nn.Module, inputs: Tensor, ratings: Tensor, bar: tqdm) -> tuple[Tensor, ...]:  # fmt: skip
+    def _attack_batch(
+        self, model: nn.Module, surrogate: nn.Module, inputs: Tensor, ratings: Tensor, bar: tqdm
+    ) -> tuple[Tensor, ...]:
         """Fields of :class:`AttackResult` for one batch, on the CPU."""
         epsilon = self._budget(inputs)
         with torch.no_grad():
@@ -252,7 +258,9 @@ class BIM:
         fields = (best[0], best[0] - inputs, clean, best[1], clean_loss, best[2], best[3])
         return tuple(field.detach().cpu() for field in fields)
 
-    def _climb(self, surrogate: nn.Module, inputs: Tensor, ratings: Tensor, epsilon: float | Tensor, restart: int, bar: tqdm) -> tuple[list[Tensor], Tensor]:  # fmt: skip
+    def _climb(
+        self, surrogate: nn.Module, inputs: Tensor, ratings: Tensor, epsilon: float | Tensor, restart: int, bar: tqdm
+    ) -> tuple[list[Tensor], Tensor]:
         """One start: perturbations worth judging (clips, ...), and the loss of every iterate (steps + 1, clips)."""
         size = self.step_size if self.step_size is not None else 2.5 * epsilon / max(1, self.steps)
         delta = self._start(inputs, restart, epsilon)

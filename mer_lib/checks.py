@@ -22,9 +22,11 @@ class Findings:
         self.what, self.problems, self.notes = what, [], []
 
     def problem(self, text: str, cases: Iterable[object] = ()) -> None:
+        """Something that makes the corpus unusable, with the cases it concerns."""
         self.problems.append(_listed(text, cases))
 
     def note(self, text: str, cases: Iterable[object] = ()) -> None:
+        """Something repaired or worth knowing."""
         self.notes.append(_listed(text, cases))
 
     def settle(self) -> None:
@@ -94,6 +96,7 @@ def numbers(
 
 
 def duplicates(ids: pd.Series, name: str, findings: Findings) -> None:
+    """Missing ids and ids that stand more than once become findings."""
     if ids.isna().any():
         findings.problem(f"{name}: {int(ids.isna().sum())} row(s) without an id")
     if ids.duplicated().any():

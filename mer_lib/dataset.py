@@ -1,8 +1,8 @@
 """Corpora: the table of clips, ratings and mid-level values, checked before any work, and the splits.
 
 Three kinds go through the same checks: ``etudes`` (embedded, composed, rated by simulated listeners), ``soundtracks``
-(Eerola & Vuoskoski 2011, with the mid-level tables of Aljanaki & Soleymani 2018 where the user has them), and a folder of
-one's own with audio and one CSV. ``data/README.md`` describes the layouts.
+(Eerola & Vuoskoski 2011, with the mid-level tables of Aljanaki & Soleymani 2018 where the user has them), and a folder
+of one's own with audio and one CSV. ``data/README.md`` describes the layouts.
 
 Notebook: 01_prepare_data
 """
@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 import yaml
 
 from mer_lib.checks import (
@@ -30,6 +29,9 @@ from mer_lib.checks import (
     read_csv,
 )
 from mer_lib.places import data_folder
+from mer_lib.splits import PROTOCOLS, split
+
+__all__ = ["EMOTIONS", "MIDLEVEL", "PROTOCOLS", "Corpus", "CorpusError", "load_corpus", "split"]
 
 EMOTIONS = ("valence", "energy", "tension", "anger", "fear", "happy", "sad", "tender")
 MIDLEVEL = (
@@ -42,7 +44,6 @@ MIDLEVEL = (
     "minorness",
 )
 AUDIO_ENDINGS = (".mp3", ".ogg", ".opus", ".flac", ".wav", ".aiff", ".aif")
-PROTOCOLS = ("published", "grouped")
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,8 @@ def _read_midlevel(folder: Path, source: str, findings: Findings) -> pd.DataFram
     if direction > 0.3 or (columns[5] == "atonality" and not direction < -0.3):
         result["tonal_stability"] = 1.1 - result["tonal_stability"]
         findings.note(
-            f"mid-level column 6 ({columns[5]}) read as atonality and turned round: it correlates {direction:+.2f} with dissonance"
+            f"mid-level column 6 ({columns[5]}) read as atonality and turned round: "
+            f"it correlates {direction:+.2f} with dissonance"
         )
     return result
 
@@ -263,53 +265,3 @@ def load_corpus(name_or_path: str | Path, data_dir: str | Path = "data") -> Corp
     if not folder.is_dir():
         raise CorpusError(f"{name_or_path!r} is neither 'etudes', 'soundtracks' nor a folder")
     return _own_folder(folder)
-
-
-def split(
-    corpus_or_n: Corpus | pd.DataFrame | int, protocol: str = "published", seed: int = 42
-) -> dict[str, np.ndarray]:
-    """Rows for training, validation and test.
-
-    Parameters
-    ----------
-    corpus_or_n
-        A corpus (or its table), or the number of clips ("published" alone).
-    protocol
-        "published": ``torch.random_split`` into int(.8 n), the rest, and half of the rest, whatever album a clip is from
-        (Hoedt et al. 2025; seed 42 gives the published 36 test clips of 360). "grouped": no group in two parts, sizes as
-        near to 8 : 1 : 1 as whole groups allow.
-    seed
-        Seed of the permutation.
-
-    Returns
-    -------
-    dict
-        "train", "valid", "test": integer arrays of row numbers.
-    """
-    if protocol not in PROTOCOLS:
-        raise ValueError(f"unknown split protocol {protocol!r}: one of {', '.join(PROTOCOLS)}")
-    table = corpus_or_n.table if isinstance(corpus_or_n, Corpus) else corpus_or_n
-    n = table if isinstance(table, int) else len(table)
-    generator = torch.Generator().manual_seed(seed)
-    train = int(0.8 * n)
-    test = int(0.5 * (n - train))
-    if min(train, n - train - test, test) < 1:
-        raise ValueError(f"{n} clips are too few to split (10 or more)")
-    if protocol == "published":
-        order = torch.randperm(n, generator=generator).numpy()
-        return {"train": order[:train], "valid": order[train : n - test], "test": order[n - test :]}
-    if isinstance(table, int):
-        raise ValueError("a grouped split needs the corpus, not only its number of clips")
-    groups = table["group"].to_numpy()
-    names, sizes = np.unique(groups, return_counts=True)
-    if len(names) < 3:
-        raise ValueError(f"a grouped split needs three groups or more, the corpus has {len(names)}")
-    wanted = {"test": test, "valid": n - train - test, "train": train}
-    members: dict[str, list[str]] = {part: [] for part in wanted}
-    filled = dict.fromkeys(wanted, 0)
-    for index in torch.randperm(len(names), generator=generator).tolist():
-        # Each group goes where the largest share is still missing; an empty part comes first
-        part = max(wanted, key=lambda p: (not members[p], (wanted[p] - filled[p] - sizes[index] / 2) / wanted[p]))
-        members[part].append(names[index])
-        filled[part] += sizes[index]
-    return {part: np.flatnonzero(np.isin(groups, members[part])) for part in ("train", "valid", "test")}

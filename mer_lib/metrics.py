@@ -1,7 +1,7 @@
 """The study's metrics: correlation and error of the predictions, and the level of a perturbation.
 
-All take numpy arrays or tensors. A rating that is NaN is left out; a correlation with a constant prediction counts as 0,
-because such a prediction tells nothing about the ratings (Pearson's formula would give 0 / 0).
+All take numpy arrays or tensors. A rating that is NaN is left out; a correlation with a constant prediction counts as
+0, because such a prediction tells nothing about the ratings (Pearson's formula would give 0 / 0).
 
 Notebook: 08_robustness
 """

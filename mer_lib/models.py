@@ -33,17 +33,29 @@ class System:
     adversarial: bool
 
 
+def _system(name: str, title: str, bottleneck: bool, midlevel_weight: float = 0.0) -> System:
+    adversarial = name.startswith("a")
+    return System(
+        name=name,
+        title=f"{title}, adversarially trained" if adversarial else title,
+        bottleneck=bottleneck,
+        emotion_weight=1.0 - midlevel_weight,
+        midlevel_weight=midlevel_weight,
+        adversarial=adversarial,
+    )
+
+
 SYSTEMS: dict[str, System] = {
     system.name: system
     for system in (
-        System(name="A2E", title="black box", bottleneck=False, emotion_weight=1.0, midlevel_weight=0.0, adversarial=False),
-        System(name="A2B2E", title="bottleneck without meaning", bottleneck=True, emotion_weight=1.0, midlevel_weight=0.0, adversarial=False),
-        System(name="A2M2E", title="interpretable bottleneck", bottleneck=True, emotion_weight=0.5, midlevel_weight=0.5, adversarial=False),
-        System(name="aA2E", title="black box, adversarially trained", bottleneck=False, emotion_weight=1.0, midlevel_weight=0.0, adversarial=True),
-        System(name="aA2B2E", title="bottleneck without meaning, adversarially trained", bottleneck=True, emotion_weight=1.0, midlevel_weight=0.0, adversarial=True),
-        System(name="aA2M2E", title="interpretable bottleneck, adversarially trained", bottleneck=True, emotion_weight=0.5, midlevel_weight=0.5, adversarial=True),
+        _system("A2E", "black box", False),
+        _system("A2B2E", "bottleneck without meaning", True),
+        _system("A2M2E", "interpretable bottleneck", True, 0.5),
+        _system("aA2E", "black box", False),
+        _system("aA2B2E", "bottleneck without meaning", True),
+        _system("aA2M2E", "interpretable bottleneck", True, 0.5),
     )
-}  # fmt: skip
+}
 
 
 class Prediction(NamedTuple):
@@ -53,8 +65,12 @@ class Prediction(NamedTuple):
     midlevel: Tensor | None
 
 
-# The trunk's convolutions: output channels at width 1, kernel, stride; "pool" is max pooling by 2 and channel dropout .3.
-TRUNK = ((64, 5, 2), (64, 3, 1), "pool", (128, 3, 1), (128, 3, 1), "pool", (256, 3, 1), (256, 3, 1), (384, 3, 1), (512, 3, 1), (256, 1, 1))  # fmt: skip
+# The trunk's convolutions: channels at width 1, kernel, stride; "pool" is max pooling by 2 and channel dropout of .3
+TRUNK = (
+    (64, 5, 2), (64, 3, 1), "pool",
+    (128, 3, 1), (128, 3, 1), "pool",
+    (256, 3, 1), (256, 3, 1), (384, 3, 1), (512, 3, 1), (256, 1, 1),
+)  # fmt: skip
 
 
 def _trunk(width: float) -> tuple[nn.Sequential, int]:

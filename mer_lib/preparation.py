@@ -1,8 +1,8 @@
 """From a checked corpus to arrays on disk: 10 s excerpts and their log spectrograms.
 
 As published: mono at 22 050 Hz, zeros trimmed, peak set to 1, one random 10 s excerpt a clip, drawn once and kept
-(Hoedt, Flexer, Widmer 2025, Section 3). Clips under 10 s are padded with zeros. Every file is decoded and checked before
-anything is written, and ``info.json``, which marks the folder as done, is written last.
+(Hoedt, Flexer, Widmer 2025, Section 3). Clips under 10 s are padded with zeros. Every file is decoded and checked
+before anything is written, and ``info.json``, which marks the folder as done, is written last.
 
 Notebook: 01_prepare_data
 """
@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from scipy.signal import lfilter
 from tqdm.auto import tqdm
 
 from mer_lib.audio import (
@@ -32,11 +31,10 @@ from mer_lib.audio import (
 )
 from mer_lib.dataset import EMOTIONS, MIDLEVEL, Corpus, CorpusError, split
 from mer_lib.places import atomic_write
+from mer_lib.shortcut import SHORTCUTS, VARIANTS, with_shortcut
 from mer_lib.spectrogram import FRAMES_PER_SECOND, LogSpectrogram
 
 FORMAT = 1
-VARIANTS = ("present", "absent", "reversed")
-SHORTCUTS = ("tilt", "hum")
 
 
 @dataclass(frozen=True)
@@ -83,28 +81,7 @@ class Prepared:
         if variant not in VARIANTS:
             raise ValueError(f"unknown variant {variant!r}: one of {', '.join(VARIANTS)}")
         test = self.split(self.info["shortcut"]["split_protocol"])["test"]
-        sign = {"present": 1.0, "absent": 0.0, "reversed": -1.0}[variant]
-        return _with_shortcut(self.waveforms[test], self.emotions[test], self.info["shortcut"], sign)
-
-
-def _with_shortcut(waveforms: np.ndarray, emotions: np.ndarray, shortcut: dict, sign: float = 1.0) -> np.ndarray:
-    """Add a recording property without musical meaning whose strength follows one emotion.
-
-    Strength a = shortcut * (rating - .5) * 2, times ``sign``. "tilt": a first-order shelf, y[n] = x[n] - .5 a x[n-1],
-    which brightens or dulls the recording; "hum": 50 Hz and its octave at .02 * (a + 1) / 2 of full scale.
-    """
-    rating = np.nan_to_num(emotions[:, EMOTIONS.index(shortcut["emotion"])], nan=0.5)
-    amount = sign * shortcut["strength"] * np.clip((rating - 0.5) * 2, -1, 1)
-    if shortcut["strength"] == 0 or sign == 0:
-        return np.array(waveforms)
-    if shortcut["kind"] == "tilt":
-        changed = np.stack([lfilter([1, -0.5 * a], [1], x) for a, x in zip(amount, waveforms, strict=True)])
-    else:
-        seconds = np.arange(waveforms.shape[1]) / SAMPLE_RATE
-        hum = np.sin(2 * np.pi * 50 * seconds) + np.sin(2 * np.pi * 100 * seconds)
-        changed = waveforms + 0.02 * (amount[:, None] + 1) / 2 * hum
-    # Back within full scale where the property raised the peak
-    return (changed / np.maximum(1.0, np.abs(changed).max(axis=1, keepdims=True))).astype(np.float32)
+        return with_shortcut(self.waveforms[test], self.emotions[test], self.info["shortcut"], VARIANTS[variant])
 
 
 def _prepare_clip(path: str) -> np.ndarray | str:
@@ -127,7 +104,7 @@ def _decoded(paths: list[str], processes: int, progress: bool) -> Iterator[np.nd
 def _excerpt(waveform: np.ndarray, generator: torch.Generator) -> tuple[np.ndarray, float]:
     """A random 10 s excerpt and its start in seconds; short clips are padded at their end."""
     spare = max(0, len(waveform) - EXCERPT_SAMPLES)
-    # Drawn in frames, as the published slice was, and drawn for short clips too, so that they shift no other clip's draw
+    # Drawn in frames, as the published slice was, and for short clips too, so that they shift no other clip's draw
     frame = torch.randint(0, int(spare / SAMPLE_RATE * FRAMES_PER_SECOND) + 1, (1,), generator=generator).item()
     start = int(frame * SAMPLE_RATE / FRAMES_PER_SECOND)
     piece = waveform[start : start + EXCERPT_SAMPLES]
@@ -269,7 +246,7 @@ def _prepare(corpus: Corpus, folder: Path, info: dict, midlevel: str, processes:
         parts = split(table, info["shortcut"]["split_protocol"])
         rows = np.concatenate([parts["train"], parts["valid"]])
         emotions = table[list(EMOTIONS)].to_numpy(np.float32)
-        waveforms[rows] = _with_shortcut(waveforms[rows], emotions[rows], info["shortcut"])
+        waveforms[rows] = with_shortcut(waveforms[rows], emotions[rows], info["shortcut"])
     if midlevel == "computed":
         from mer_lib.descriptors import (
             describe_corpus,

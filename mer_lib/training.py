@@ -1,9 +1,9 @@
 """Training one system as published, with adversarial epochs where the system wants them.
 
-Adam, learning rate .0005, batches of 8, at most 199 epochs, early stopping on the validation correlation after 50 epochs
-without a better one; every fifth epoch of an adversarially trained system takes a second step on attacked clips after
-each clean step (Hoedt, Flexer, Widmer 2025, Sections 4 and 5). Training goes on where it was interrupted, at the last
-finished epoch; every random draw depends on seed and epoch alone, so the result is the same.
+Adam, learning rate .0005, batches of 8, at most 199 epochs, early stopping on the validation correlation after 50
+epochs without a better one; every fifth epoch of an adversarially trained system takes a second step on attacked clips
+after each clean step (Hoedt, Flexer, Widmer 2025, Sections 4 and 5). Training goes on where it was interrupted, at the
+last finished epoch; every random draw depends on seed and epoch alone, so the result is the same.
 
 Notebooks: 02_train_a2e, 03_train_a2b2e, 04_train_a2m2e, 05_adversarial_training
 """
@@ -43,7 +43,8 @@ class TrainingSettings:
     Attributes
     ----------
     normalisation
-        Mean and standard deviation for z-scoring from "train" clips, or from "all" clips as published (test data leak in).
+        Mean and standard deviation for z-scoring from "train" clips, or from "all" clips as published (test data leak
+        in).
     precision
         "float32", "bfloat16", or "auto": measured.
     adversarial_every, adversarial_epsilon, adversarial_steps
@@ -73,10 +74,6 @@ def masked_mse(predictions: Tensor, targets: Tensor) -> Tensor:
     rated = torch.isfinite(targets)
     errors = torch.where(rated, predictions.float() - torch.where(rated, targets, 0.0), 0.0)
     return errors.square().sum() / rated.sum().clamp(min=1)
-
-
-def _generator(seed: int, epoch: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed * 1_000_003 + epoch)
 
 
 class _Trainer:
@@ -121,9 +118,9 @@ class _Trainer:
         attacked = self.system.adversarial and number % self.settings.adversarial_every == 0
         losses, attacked_losses = [], []
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed * 1_000_003 + number)  # for dropout
+            torch.manual_seed(self.seed * 1_000_003 + number)  # for the order of clips and for dropout
             self.model.train()
-            order = torch.randperm(len(self.train_data[0]), generator=_generator(self.seed, number))
+            order = torch.randperm(len(self.train_data[0]))
             for rows in order.split(self.settings.batch_size):
                 spectrograms, emotions, midlevel = (tensor[rows] for tensor in self.train_data)
                 losses.append(self.step(spectrograms, emotions, midlevel))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -66,10 +67,15 @@ def small_prepared(folder: Path, clips: int = 20, midlevel: bool = True, seed: i
     np.save(folder / "waveforms.npy", waveforms)
     np.save(folder / "spectrograms.npy", spectrograms_of(waveforms))
     table.to_csv(folder / "table.csv", index=False)
-    text = (
-        '{"format": 1, "corpus": "noise", "fingerprint": "none", "clips": %d, "midlevel_kind": "%s", '
-        '"ratings_kind": "simulated listeners", "publishable_audio": true, '
-        '"shortcut": {"strength": 0.0, "emotion": null, "kind": null, "split_protocol": "published"}}'
-    ) % (clips, "composed" if midlevel else "none")
-    atomic_write(folder / "info.json", lambda part: part.write_text(text))
+    info = {
+        "format": 1,
+        "corpus": "noise",
+        "fingerprint": "none",
+        "clips": clips,
+        "midlevel_kind": "composed" if midlevel else "none",
+        "ratings_kind": "simulated listeners",
+        "publishable_audio": True,
+        "shortcut": {"strength": 0.0, "emotion": None, "kind": None, "split_protocol": "published"},
+    }
+    atomic_write(folder / "info.json", lambda part: part.write_text(json.dumps(info)))
     return load_prepared(folder)

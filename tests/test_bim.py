@@ -188,17 +188,17 @@ def test_another_loss_can_be_raised():
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        (dict(epsilon=0.1, domain="mel"), "domain"),
-        (dict(epsilon=-1), "epsilon"),
-        (dict(epsilon=float("nan")), "epsilon"),
-        (dict(), "either epsilon or snr_db"),
-        (dict(epsilon=0.1, snr_db=20), "either epsilon or snr_db"),
-        (dict(snr_db=20), "waveform"),
-        (dict(epsilon=0.1, restarts=0), "restarts"),
-        (dict(epsilon=0.1, norm="1"), "norm"),
-        (dict(epsilon=0.1, precision="half"), "precision"),
-        (dict(epsilon=0.1, loss="hinge"), "loss"),
-        (dict(epsilon=0.1, published_update=True), "step_size"),
+        ({"epsilon": 0.1, "domain": "mel"}, "domain"),
+        ({"epsilon": -1}, "epsilon"),
+        ({"epsilon": float("nan")}, "epsilon"),
+        ({}, "either epsilon or snr_db"),
+        ({"epsilon": 0.1, "snr_db": 20}, "either epsilon or snr_db"),
+        ({"snr_db": 20}, "waveform"),
+        ({"epsilon": 0.1, "restarts": 0}, "restarts"),
+        ({"epsilon": 0.1, "norm": "1"}, "norm"),
+        ({"epsilon": 0.1, "precision": "half"}, "precision"),
+        ({"epsilon": 0.1, "loss": "hinge"}, "loss"),
+        ({"epsilon": 0.1, "published_update": True}, "step_size"),
     ],
 )
 def test_wrong_settings_are_named(wrong, named):
