@@ -40,6 +40,11 @@ def leave(name, text="{}"):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
 """
+# The real one imports torch, seconds for every call of the launcher
+_PREPARATION = """
+def prepared_name(corpus, *, clips, **_):
+    return f"{corpus}-{clips}clips"
+"""
 NOTEBOOKS = {
     "01_prepare_data": (
         'study="tiny"\ncorpus="etudes"\nclips=60\nsplit=""\nshortcut=0.0\nmidlevel=""\ndescribe=12',
@@ -52,7 +57,7 @@ NOTEBOOKS = {
     ),
     "06_attack": (
         'study="tiny"\nsystem="A2E"\nseed=21\nprepared=""\nsplit=""\nattacks=[]\nexamples=2\nprecision=""\nthreads=1',
-        'leave(f"runs/{study}/{system}/seed-{seed}/attacks.csv", json.dumps(attacks))',
+        'import mer_lib.places\nleave(f"runs/{study}/{system}/seed-{seed}/attacks.csv", json.dumps(attacks))',
     ),
     "07_listen": ('study="tiny"\nsystem="A2E"\nseed=21\nprepared=""', 'print("<script>alert(1)</script>")'),
     "08_robustness": (
@@ -71,16 +76,25 @@ class Tree:
 
     def __init__(self, root: Path) -> None:
         self.root, self.data = root, root / "written"
+        self.environment = os.environ | {"MER_DATA": str(self.data)}
+        self.environment.pop("PYTHONPATH", None)
+
+    @classmethod
+    def make(cls, root: Path) -> Tree:
+        """Make a new one."""
         shutil.copytree(ROOT / "workflow", root / "workflow", ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copytree(ROOT / "mer_lib", root / "mer_lib", ignore=shutil.ignore_patterns("__pycache__"))
+        (root / "mer_lib").mkdir()
+        (root / "mer_lib" / "preparation.py").write_text(_PREPARATION, "utf-8")
+        for name in ("__init__.py", "places.py"):
+            shutil.copy(ROOT / "mer_lib" / name, root / "mer_lib" / name)
         (root / "data" / "etudes").mkdir(parents=True)
         (root / "data" / "etudes" / "mean_ratings_set1.csv").write_text("number\n1\n", "utf-8")
         (root / "notebooks").mkdir()
+        tree = cls(root)
         for name, (parameters, code) in NOTEBOOKS.items():
-            self.notebook(name, parameters, _LEAVE + code)
-        self.environment = os.environ | {"MER_DATA": str(self.data)}
-        self.environment.pop("PYTHONPATH", None)
-        self.study()
+            tree.notebook(name, parameters, _LEAVE + code)
+        tree.study()
+        return tree
 
     @property
     def folder(self) -> Path:

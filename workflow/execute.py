@@ -90,7 +90,8 @@ def execute(job: Job, folder: Path, *, threads: int = 1, limit_minutes: float = 
         elif not (folder / job.marker).is_file():
             raise JobError(f"{job.notebook} ran to its end but wrote no {job.marker}")
     except BaseException as error:
-        executed.unlink(missing_ok=True)
+        for old in (executed, executed.with_suffix(".html")):
+            old.unlink(missing_ok=True)
         _keep_failed(part, failed)
         lines = _last_lines(str(error) or type(error).__name__)
         record |= {"status": "failed", "seconds": round(time.perf_counter() - begin, 2), "error": lines}
