@@ -30,7 +30,9 @@ def distributions(table: pd.DataFrame, columns: Sequence[str], title: str, label
     place = long["column"].map({column: i for i, column in enumerate(columns)})
     axis.scatter(place + jitter, long["value"], s=5, color=CLEAN, alpha=0.45, linewidths=0, zorder=3)
     axis.set(xlabel="", ylabel=label, ylim=(0, 1))
-    axis.set_xticks(range(len(columns)), [textwrap.fill(c.replace("_", " "), 11) for c in columns])
+    axis.set_xticks(
+        range(len(columns)), [textwrap.fill(c.replace("_", " "), 11, break_long_words=False) for c in columns]
+    )
     return finish(figure, title, caption)
 
 

@@ -2,6 +2,7 @@
 
 Pictures are sent as images and nothing is captured by an output widget; the same pictures stand in notebook 07 without
 any widget, so that an executed page loses nothing but the sliders.
+
 Notebook: 07_listen
 """
 
@@ -101,6 +102,8 @@ class Explorer:
         return mse_loss(output, ratings)
 
     def _attack(self, _change: object = None) -> None:
+        if self.clip.value is None:  # between two sets of clips
+            return
         run, prepared = self.runs[self.network.value], self.prepared[self.network.value]
         row, domain = np.array([self.clip.value]), self.domain.value
         self.bar.value = 0

@@ -185,7 +185,7 @@ def level_table(signals: Mapping[str, np.ndarray], reference: str | None = None)
     signals
         Name -> samples (samples,), full scale 1.
     reference
-        The clean signal's name: the others get the SNR of their deviation from it, in dB.
+        The clean signal's name: the others, except one named "difference", get the SNR of their deviation from it.
 
     Returns
     -------
@@ -199,12 +199,12 @@ def level_table(signals: Mapping[str, np.ndarray], reference: str | None = None)
     for name, signal in signals.items():
         signal = np.asarray(signal, dtype=np.float64)
         rows[name] = {
-            "peak (dBFS)": 20 * np.log10(np.abs(signal).max() + 1e-12),
+            "peak (dBFS)": 20 * np.log10(np.abs(signal).max() + 1e-12) + 0.0,
             "rms (dBFS)": 10 * np.log10(np.mean(signal**2) + 1e-24),
             # 24 bits: the last code below 1 and everything above it
             "samples at full scale": int((np.abs(signal) >= 1 - 2**-23).sum()),
         }
-        if reference is not None and name != reference and len(signal) == len(signals[reference]):
+        if reference is not None and name not in (reference, "difference"):
             clean = np.asarray(signals[reference], dtype=np.float64)
             power = np.sum((signal - clean) ** 2)
             rows[name]["SNR (dB)"] = 10 * np.log10(np.sum(clean**2) / power) if power > 0 else np.inf

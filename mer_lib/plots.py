@@ -116,7 +116,7 @@ def number_map(
 
     Notebook: 01_prepare_data, 03_train_a2b2e, 04_train_a2m2e
     """
-    figure, axes = panels(1, 1, width=8.0, height=1.6 + 0.34 * len(values))
+    figure, axes = panels(1, 1, width=9.0, height=1.6 + 0.34 * len(values))
     limit = limit or float(np.nanmax(np.abs(values))) or 1.0
     sns.heatmap(
         values, ax=axes[0, 0], vmin=-limit, vmax=limit, cmap="RdBu_r", annot=True, fmt=".2f", annot_kws={"size": 9},
@@ -125,7 +125,7 @@ def number_map(
     axes[0, 0].set(xlabel=columns, ylabel=rows)
     axes[0, 0].set_xticks(
         np.arange(values.shape[1]) + 0.5,
-        [textwrap.fill(str(c).replace("_", " "), 11) for c in values.columns],
+        [textwrap.fill(str(c).replace("_", " "), 11, break_long_words=False) for c in values.columns],
         rotation=0,
     )
     axes[0, 0].set_yticks(np.arange(len(values)) + 0.5, [str(r).replace("_", " ") for r in values.index], rotation=0)
@@ -210,8 +210,8 @@ def predicted_against_rated(
     Notebook: 02_train_a2e to 05_adversarial_training
     """
     figure, axes = panels(2, -(-len(names) // 2), height=5.2, sharex=True, sharey=True)
-    low = float(min(0.0, np.nanmin(predictions)))
-    high = float(max(1.0, np.nanmax(predictions)))
+    low, high = (float(limit) for limit in (min(0.0, np.nanmin(predictions)), max(1.0, np.nanmax(predictions))))
+    margin = 0.04 * (high - low)
     for i, (axis, name) in enumerate(zip(axes.flat, names, strict=False)):
         rated = np.isfinite(ratings[:, i])
         x, y = ratings[rated, i], predictions[rated, i]
@@ -219,7 +219,7 @@ def predicted_against_rated(
         axis.plot([0, 1], [0, 1], color="0.6", linewidth=1)
         axis.scatter(x, y, s=16, color=colour, alpha=0.75, linewidths=0)
         axis.set_title(f"{name.replace('_', ' ')}\nr = {r:.2f}, MAE = {np.abs(x - y).mean():.2f}")
-        axis.set(xlim=(0, 1), ylim=(low, high), xticks=(0, 0.5, 1))
+        axis.set(xlim=(0, 1), ylim=(low - margin, high + margin), xticks=(0, 0.5, 1))
     for axis in axes.flat[len(names) :]:
         axis.set_visible(False)
     for axis in axes[:, 0]:

@@ -35,15 +35,16 @@ def loss_per_step(curves: Mapping[str, np.ndarray], title: str, caption: str) ->
 
     Notebook: 06_attack
     """
-    figure, axes = panels(1, len(curves), width=min(9.0, 3.2 + 3.0 * len(curves)), height=3.2)
+    figure, axes = panels(1, len(curves), width=min(9.5, 3.5 + 3.0 * len(curves)), height=3.0, sharey=True)
     for axis, (name, curve) in zip(axes[0], curves.items(), strict=True):
         steps = np.arange(len(curve))
         low, middle, high = np.quantile(curve, [0.1, 0.5, 0.9], axis=1)
         axis.fill_between(steps, low, high, color=ATTACKED, alpha=0.2, linewidth=0, label="80 % of the clips")
         axis.plot(steps, middle, color=ATTACKED, marker=".", label="median clip")
         axis.set(xlabel="step", ylabel="mean squared error", title=name, ylim=(0, None))
+        axis.label_outer()
         axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True, nbins=6))
-        axis.legend(loc="upper left", frameon=True, framealpha=0.8, edgecolor="none")
+    axes[0, -1].legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     return finish(figure, title, caption)
 
 
@@ -71,7 +72,7 @@ def epsilon_sweep(rows: pd.DataFrame, title: str, caption: str) -> Figure:
             axis.set_xticks(part["epsilon"], [f"{value:g}" for value in part["epsilon"]])
             axis.minorticks_off()
         for row in part.itertuples():
-            if np.isfinite(row.snr_db_median):
+            if pd.notna(row.snr_db_median):
                 axes[0, column].annotate(
                     f"{row.snr_db_median:.0f} dB", (row.epsilon, row.mae_attacked), xytext=(0, 6),
                     textcoords="offset points", ha="center", fontsize=8, color="0.3",
@@ -161,7 +162,7 @@ def true_against_predicted(
     for row, emotion in enumerate(emotions):
         for column, system in enumerate(systems):
             axis = axes[row, column]
-            part = predictions[(predictions["system"] == system) & (predictions["emotion"] == emotion)].dropna()
+            part = predictions[(predictions["system"] == system) & (predictions["emotion"] == emotion)]
             axis.plot([0, 1], [0, 1], color=SECOND, linestyle="--", linewidth=1.2)
             axis.vlines(part["rating"], part["clean"], part["attacked"], color="0.8", linewidth=0.8, zorder=1)
             axis.scatter(part["rating"], part["clean"], marker="x", color=CLEAN, s=26, linewidths=1.3, label="clean")

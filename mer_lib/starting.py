@@ -148,7 +148,7 @@ def results_at_hand(
     write_results(study)
     results, predictions = collect_results(study), predictions_of(study)
     if missing := [system for system in systems if system not in set(results["system"])]:
-        said += f" Not there: {', '.join(missing)}."
+        said += f" Not attacked yet (notebook 06): {', '.join(missing)}."
     if not set(systems) & set(results["system"]):
         raise RunError(f"{runs_folder(study)} holds attacked runs, but of none of {', '.join(systems)}")
     return results[results["system"].isin(systems)], predictions[predictions["system"].isin(systems)], said
