@@ -35,6 +35,13 @@ def test_the_promised_studies_are_there():
     assert {path.stem for path in STUDIES.glob("*.yaml")} == {"smoke", "demo", "companions", "soundtracks", "paper"}
 
 
+def test_the_readme_explains_every_key_and_study():
+    readme = (STUDIES.parent / "README.md").read_text("utf-8")
+    attack = SCHEMA["properties"]["attacks"]["items"]["properties"]
+    named = [*SCHEMA["properties"], *attack, *(path.stem for path in STUDIES.glob("*.yaml"))]
+    assert [name for name in named if f"`{name}`" not in readme] == []
+
+
 def test_the_paper_study_is_the_published_one():
     study = load_study(STUDIES / "paper.yaml")
     seeds = [6, 21, 42, 796, 950, 2025, 2324, 2451, 3100, 7192]

@@ -158,7 +158,7 @@ def _plain(text: str) -> str:
 
 
 def _last_lines(text: str, lines: int = TRACEBACK_LINES) -> list[str]:
-    return [line.rstrip() for line in _plain(text).splitlines() if line.strip()][-lines:]
+    return [line.rstrip() for line in _plain(text).splitlines() if line.strip(" -")][-lines:]
 
 
 def _keep_failed(part: Path, failed: Path) -> None:

@@ -76,7 +76,8 @@ def _honest(plan: Plan, results: pd.DataFrame) -> str:
         notes.append(f"The networks have {plan.study['width']:g} of the published width.")
     fewest = min(len(seeds) for seeds in plan.study["systems"].values())
     if fewest < 3:
-        notes.append(f"Some systems have {fewest} seed(s) only: read no ranking into small differences.")
+        seeds = "one seed" if fewest == 1 else f"{fewest} seeds"
+        notes.append(f"Some systems have {seeds} only: read no ranking into small differences.")
     return f'<p class="honest">{_text(" ".join(notes))}</p>' if notes else ""
 
 

@@ -82,7 +82,7 @@ def headline(plan: Plan, results: pd.DataFrame) -> str:
 
 def _only(results: pd.DataFrame, column: str) -> str:
     values = results[column].dropna().astype(str).unique() if column in results else []
-    return " and ".join(values) or "unknown"
+    return " and ".join(value for value in values if value != "not used") or "unknown"
 
 
 def _names(attacks: list[dict[str, Any]]) -> list[str]:
