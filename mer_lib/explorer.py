@@ -9,7 +9,7 @@ Notebook: 07_listen
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import ipywidgets as widgets
 import numpy as np
@@ -76,33 +76,35 @@ class Explorer:
                 self.midlevel,
             ]
         )
-        self._offer_clips()
+        self._changing = False
         self.network.observe(self._offer_clips, "value")
         self.domain.observe(self._offer_epsilons, "value")
         for chooser in (self.clip, self.epsilon):
             chooser.observe(self._attack, "value")
-        self._attack()
+        self._offer_clips()
 
     def _offer_clips(self, _change: object = None) -> None:
         prepared = self.prepared[self.network.value]
         rows = prepared.split(self.runs[self.network.value].info["split"])["test"][: self.clips]
-        options = [(str(prepared.table["id"].iloc[row]), int(row)) for row in rows]
-        same = list(self.clip.options) == options
-        self.clip.options = options
-        if same:
-            self._attack()
+        self._offer(self.clip, [(str(prepared.table["id"].iloc[row]), int(row)) for row in rows], 0)
 
     def _offer_epsilons(self, _change: object = None) -> None:
-        offered = EPSILONS[self.domain.value]
-        # a new set of options chooses its first value, which calls the attack
-        self.epsilon.options = offered
+        self._offer(self.epsilon, EPSILONS[self.domain.value], 2)
+
+    def _offer(self, chooser: widgets.Dropdown | widgets.SelectionSlider, options: Sequence, index: int) -> None:
+        """Offer other options and attack once, not at every step of the change."""
+        self._changing = True
+        chooser.options = options
+        chooser.index = index
+        self._changing = False
+        self._attack()
 
     def _counting_loss(self, output: object, ratings: Tensor) -> Tensor:
         self.bar.value += 1
         return mse_loss(output, ratings)
 
     def _attack(self, _change: object = None) -> None:
-        if self.clip.value is None:  # between two sets of clips
+        if self._changing:
             return
         run, prepared = self.runs[self.network.value], self.prepared[self.network.value]
         row, domain = np.array([self.clip.value]), self.domain.value
