@@ -46,7 +46,7 @@ def test_every_piece_plays_without_clipping_and_the_corpus_is_small(truth: pd.Da
         assert rate == 22050 and sound.ndim == 1
         assert 10.5 <= len(sound) / rate <= 13.0 and abs(len(sound) / rate - seconds) < 0.05
         peaks.append(np.abs(sound).max())
-    assert max(peaks) < 1.0 and max(peaks) / min(peaks) > 3     # loudness differs and nothing clips
+    assert max(peaks) < 1.0 and max(peaks) / min(peaks) > 3  # loudness differs and nothing clips
 
 
 def test_composed_values_fill_the_unit_interval_and_are_nearly_independent(truth: pd.DataFrame) -> None:
@@ -58,8 +58,13 @@ def test_composed_values_fill_the_unit_interval_and_are_nearly_independent(truth
 
 def test_committed_tables_follow_from_the_script(truth: pd.DataFrame, tmp_path: Path) -> None:
     compose.write_tables(compose.design(), tmp_path)
-    for name in ("mean_ratings_set1.csv", "set1_tracklist.csv", "midlevel/metadata.csv", "midlevel/annotations.csv",
-                 "truth.csv"):
+    for name in (
+        "mean_ratings_set1.csv",
+        "set1_tracklist.csv",
+        "midlevel/metadata.csv",
+        "midlevel/annotations.csv",
+        "truth.csv",
+    ):
         separator = ";" if "metadata" in name else ","
         made, kept = (pd.read_csv(folder / name, sep=separator) for folder in (tmp_path, FOLDER))
         pd.testing.assert_frame_equal(made, kept, rtol=0, atol=0.0101)
@@ -101,13 +106,32 @@ def test_the_outside_share_is_a_parameter(truth: pd.DataFrame, share: float) -> 
         compose.listener_model(truth, outside_share=1.0)
 
 
-@pytest.mark.parametrize(("emotion", "cause", "sign"), [
-    ("valence", "minorness", -1), ("valence", "dissonance", -1), ("happy", "minorness", -1), ("sad", "minorness", 1),
-    ("happy", "articulation", 1), ("sad", "articulation", -1), ("tender", "articulation", -1),
-    ("tension", "dissonance", 1), ("anger", "dissonance", 1), ("anger", "rhythmic_complexity", 1),
-    ("happy", "tempo", 1), ("sad", "tempo", -1), ("tender", "tempo", -1), ("energy", "tempo", 1),
-    ("anger", "loudness", 1), ("tender", "loudness", -1), ("sad", "loudness", -1), ("sad", "register", -1),
-    ("anger", "brightness", 1), ("tender", "brightness", -1), ("fear", "rhythmic_stability", -1)])
+@pytest.mark.parametrize(
+    ("emotion", "cause", "sign"),
+    [
+        ("valence", "minorness", -1),
+        ("valence", "dissonance", -1),
+        ("happy", "minorness", -1),
+        ("sad", "minorness", 1),
+        ("happy", "articulation", 1),
+        ("sad", "articulation", -1),
+        ("tender", "articulation", -1),
+        ("tension", "dissonance", 1),
+        ("anger", "dissonance", 1),
+        ("anger", "rhythmic_complexity", 1),
+        ("happy", "tempo", 1),
+        ("sad", "tempo", -1),
+        ("tender", "tempo", -1),
+        ("energy", "tempo", 1),
+        ("anger", "loudness", 1),
+        ("tender", "loudness", -1),
+        ("sad", "loudness", -1),
+        ("sad", "register", -1),
+        ("anger", "brightness", 1),
+        ("tender", "brightness", -1),
+        ("fear", "rhythmic_stability", -1),
+    ],
+)
 def test_weights_have_the_documented_signs(truth: pd.DataFrame, emotion: str, cause: str, sign: int) -> None:
     weights = compose.WEIGHTS.join(compose.OUTSIDE_WEIGHTS)
     assert np.sign(weights.loc[emotion, cause]) == sign
@@ -116,8 +140,11 @@ def test_weights_have_the_documented_signs(truth: pd.DataFrame, emotion: str, ca
 
 def test_every_weight_stands_in_the_readme() -> None:
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
-    table = {line.split("|")[1].strip(): [float(cell) for cell in line.split("|")[2:-1]]
-             for line in text.splitlines() if line.startswith("| ") and line.split("|")[1].strip() in EMOTIONS}
+    table = {
+        line.split("|")[1].strip(): [float(cell) for cell in line.split("|")[2:-1]]
+        for line in text.splitlines()
+        if line.startswith("| ") and line.split("|")[1].strip() in EMOTIONS
+    }
     weights = compose.WEIGHTS.join(compose.OUTSIDE_WEIGHTS).assign(interaction=compose.INTERACTION)
     for emotion in EMOTIONS:
         assert table[emotion] == list(weights.loc[emotion])

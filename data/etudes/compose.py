@@ -29,18 +29,31 @@ SAMPLE_RATE = 22050
 SEED = 20251
 PIECES = 360
 
-MIDLEVEL = ("melodiousness", "articulation", "rhythmic_complexity", "rhythmic_stability",
-            "dissonance", "tonal_stability", "minorness")
+MIDLEVEL = (
+    "melodiousness",
+    "articulation",
+    "rhythmic_complexity",
+    "rhythmic_stability",
+    "dissonance",
+    "tonal_stability",
+    "minorness",
+)
 OUTSIDE = ("tempo", "register", "loudness", "brightness")
 EMOTIONS = ("valence", "energy", "tension", "anger", "fear", "happy", "sad", "tender")
 STYLES = ("Chorale", "Nocturne", "March", "Dance", "Canon", "Ostinato")
 ENSEMBLES = {  # General MIDI programs of melody, chords, bass; chosen for short releases, so that staccato is heard
-    "Strings": (40, 41, 42), "Winds": (73, 71, 70), "Brass": (56, 60, 58),
-    "Piano": (0, 0, 0), "Organ": (16, 16, 32), "Accordion": (22, 21, 32)}
+    "Strings": (40, 41, 42),
+    "Winds": (73, 71, 70),
+    "Brass": (56, 60, 58),
+    "Piano": (0, 0, 0),
+    "Organ": (16, 16, 32),
+    "Accordion": (22, 21, 32),
+}
 
 # --- the listener model ----------------------------------------------------------------------------------------
 # Weights on qualities recoded from [0, 1] to [-1, 1]. The signs follow the reviews cited in README.md, the sizes are
 # this corpus's own choice. 0 means that we found no agreed sign, not that there is no effect.
+# fmt: off
 WEIGHTS = pd.DataFrame(
     {  #          melod.  artic.  r.comp.  r.stab.  disson.  tonal.  minor.
         "valence": (0.5,   0.0,    0.0,     0.3,     -0.9,    0.4,   -0.9),
@@ -63,12 +76,13 @@ OUTSIDE_WEIGHTS = pd.DataFrame(
         "sad":     (-0.9,  -0.4,    -0.6,     -0.4),
         "tender":  (-0.7,  0.0,     -0.8,     -0.6),
     }, index=list(OUTSIDE)).T
+# fmt: on
 # minorness x tempo: fast music in minor is less sad and angrier than the sum of the two says, and less happy.
 INTERACTION = pd.Series({"anger": 0.3, "sad": -0.3, "happy": -0.3}).reindex(EMOTIONS, fill_value=0.0)
 MEAN_RATING = pd.Series({"valence": 5.0, "energy": 5.0, "tension": 5.0}).reindex(EMOTIONS, fill_value=4.2)
-SPREAD_OF_ORACLE = 1.2      # standard deviation over pieces on the 1..9 scale
-PANEL, RATERS = 116, 12     # listeners in all (as many as rated Soundtracks) and per piece
-LISTENER_BIAS, LISTENER_RESIDUAL = 0.75, 2.25   # standard deviations on the 1..9 scale
+SPREAD_OF_ORACLE = 1.2  # standard deviation over pieces on the 1..9 scale
+PANEL, RATERS = 116, 12  # listeners in all (as many as rated Soundtracks) and per piece
+LISTENER_BIAS, LISTENER_RESIDUAL = 0.75, 2.25  # standard deviations on the 1..9 scale
 
 
 def outside_causes(truth: pd.DataFrame) -> pd.DataFrame:
@@ -89,8 +103,10 @@ def listener_model(truth: pd.DataFrame, outside_share: float = 0.25) -> pd.DataF
         raise ValueError(f"outside_share must lie in [0, 1), not {outside_share}")
     inside = (2 * truth[list(MIDLEVEL)] - 1) @ WEIGHTS.T
     outside = outside_causes(truth)
-    explained = np.sqrt(1 - outside_share) * (inside - inside.mean()) / inside.std() \
+    explained = (
+        np.sqrt(1 - outside_share) * (inside - inside.mean()) / inside.std()
         + np.sqrt(outside_share) * (outside - outside.mean()) / outside.std()
+    )
     return (MEAN_RATING + SPREAD_OF_ORACLE * explained / explained.std())[list(EMOTIONS)]
 
 
@@ -116,7 +132,7 @@ def design(pieces: int = PIECES, seed: int = SEED) -> pd.DataFrame:
     rng = np.random.default_rng([seed, 1])
     columns = len(MIDLEVEL) + len(OUTSIDE)
     scores = rng.normal(size=(pieces, columns))
-    for _ in range(3):                                              # ranking disturbs the correlations a little
+    for _ in range(3):  # ranking disturbs the correlations a little
         whiten = np.linalg.inv(np.linalg.cholesky(np.corrcoef(scores.T)))
         scores = (scores - scores.mean(axis=0)) / scores.std(axis=0) @ whiten.T
         ranks = scores.argsort(axis=0).argsort(axis=0)
@@ -141,13 +157,13 @@ class Note(NamedTuple):
     end: float
     pitch: int
     velocity: int
-    part: str       # melody, chords, bass, clash (chords' instrument, detuned) or drums
+    part: str  # melody, chords, bass, clash (chords' instrument, detuned) or drums
 
 
 MAJOR, MINOR = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10)
-TONICS = (0, 7)                         # C, G: few keys, so that 288 training clips can teach the mode
+TONICS = (0, 7)  # C, G: few keys, so that 288 training clips can teach the mode
 PROGRESSION = (0, 5, 7, 0, 5, 0, 7, 0)  # I IV V: in minor all three are minor chords, so mode is a share of chords
-CLASHES = (1, 6, 11)                    # over the root: minor second, tritone, major seventh (the third stays clear)
+CLASHES = (1, 6, 11)  # over the root: minor second, tritone, major seventh (the third stays clear)
 
 
 def evenly(count: int, share: float, rng: np.random.Generator) -> np.ndarray:
@@ -166,8 +182,8 @@ def onsets(bars: int, on_beat: list[int], complexity: float, cycle: int, rng: np
     chosen: list[int] = []
     crossed = evenly(bars, 1.3 * complexity - 0.3, rng)
     for k in range(16 * bars):
-        plain = 1 - 0.4 * complexity if k % 16 in on_beat else (1.0 if k % 4 == 2 else 0.85) * complexity ** 1.3
-        layered = 1.0 if k % cycle == 0 else 0.6 * complexity       # beats every 3 or 5 sixteenths, against the metre
+        plain = 1 - 0.4 * complexity if k % 16 in on_beat else (1.0 if k % 4 == 2 else 0.85) * complexity**1.3
+        layered = 1.0 if k % cycle == 0 else 0.6 * complexity  # beats every 3 or 5 sixteenths, against the metre
         if rng.random() < (layered if crossed[k // 16] else plain):
             chosen.append(k)
     return np.array(chosen) if chosen else np.arange(0, 16 * bars, 4)
@@ -175,7 +191,7 @@ def onsets(bars: int, on_beat: list[int], complexity: float, cycle: int, rng: np
 
 def beat_times(piece: pd.Series, beats: int, rng: np.random.Generator) -> np.ndarray:
     """Seconds of every sixteenth: metronomic at stability 1, beats of very unequal length at 0."""
-    beat = 60 / (64 * 2.2 ** piece["tempo"])                        # 64..141 beats a minute
+    beat = 60 / (64 * 2.2 ** piece["tempo"])  # 64..141 beats a minute
     unstable = 1 - piece["rhythmic_stability"]
     lengths = beat * np.exp(0.5 * unstable * rng.uniform(-1.6, 1.6, beats) - 0.1 * unstable)
     at_beats = np.concatenate([[0], np.cumsum(lengths)])
@@ -189,8 +205,8 @@ def compose(piece: pd.Series) -> list[Note]:
     beat = 60 / (64 * 2.2 ** piece["tempo"])
     bars = int(np.ceil((piece["seconds"] / beat * 1.5 + 4) / 4)) + 1
     time = beat_times(piece, 4 * bars, rng)
-    jitter = 0.1 * (1 - piece["rhythmic_stability"])                # seconds, per note: chords fall apart
-    length = 1.05 * (0.11 / 1.05) ** staccato                       # of the time to the part's next onset
+    jitter = 0.1 * (1 - piece["rhythmic_stability"])  # seconds, per note: chords fall apart
+    length = 1.05 * (0.11 / 1.05) ** staccato  # of the time to the part's next onset
     loud = 42 + 62 * piece["loudness"]
     centre = 64 + 15 * piece["register"]
     notes: list[Note] = []
@@ -227,7 +243,7 @@ def compose(piece: pd.Series) -> list[Note]:
     at = onsets(bars, beats, complexity, 3, rng)
     for count, (position, following) in enumerate(zip(at, [*at[1:], at[-1] + 4], strict=True)):
         chord = position // per_chord
-        bottom = near(int(root[chord]), centre - 4)                 # always root position: the third is on its own
+        bottom = near(int(root[chord]), centre - 4)  # always root position: the third is on its own
         third = bottom + (3 if is_minor[chord] else 4)
         broken = style in ("Nocturne", "Ostinato") and count % 2
         tones = [third, bottom + 12] if broken else [bottom, third, point(third + 12)]
@@ -250,20 +266,20 @@ def compose(piece: pd.Series) -> list[Note]:
         degree += stride - 0.15 * degree
         octave, step = divmod(int(round(degree)), 7)
         pitch = near((tonic[chord] + scale[step]) % 12, centre + 11 + 12 * octave + scale[step])
-        if position % 4 == 0:                                       # chord tones on the beat make the mode plain
+        if position % 4 == 0:  # chord tones on the beat make the mode plain
             pitch = min((near(tone, pitch) for tone in triad(chord)), key=lambda tone: abs(tone - pitch))
-        if rng.random() < 0.3 * (1 - melodious):                    # holes in the line
+        if rng.random() < 0.3 * (1 - melodious):  # holes in the line
             continue
         pitch = point(pitch)
         line = [pitch, pitch + 12] if piece["loudness"] > 0.75 else [pitch]
         play("melody", position, following, line, loud - 8 + 30 * melodious)
         if rng.random() < 0.7 * piece["dissonance"] - 0.1:
             play("clash", position, following, [pitch + int(rng.choice([-1, 1, 6]))], loud - 4)
-        if style == "Canon":                                        # the same line, half a bar later, below
+        if style == "Canon":  # the same line, half a bar later, below
             play("melody", position + 8, following + 8, [pitch - 12], loud - 16 + 18 * melodious)
 
     kit = {"March": 37, "Dance": 76, "Ostinato": 76}.get(style, 42)  # side stick, wood block, closed hi-hat
-    if style in ("March", "Dance") or complexity > 0.15:            # a complex rhythm has more layers
+    if style in ("March", "Dance") or complexity > 0.15:  # a complex rhythm has more layers
         at = onsets(bars, [4, 12], complexity, 5, rng)
         for position, following in zip(at, [*at[1:], at[-1] + 4], strict=True):
             play("drums", position, following, [kit], loud - 30 + 26 * complexity)
@@ -287,7 +303,7 @@ def render(piece: pd.Series, notes: list[Note], synth: object, font: int) -> np.
     rate = 2 * SAMPLE_RATE
     events = sorted([(int(n.start * rate), 1, n) for n in notes] + [(int(n.end * rate), 0, n) for n in notes])
     step = rate // 50
-    depth = 1300 * piece["melodiousness"] ** 2   # a singing line has vibrato, up to 32 cents
+    depth = 1300 * piece["melodiousness"] ** 2  # a singing line has vibrato, up to 32 cents
     total, now, blocks = int(piece["seconds"] * rate), 0, []
 
     def advance(until: int) -> None:
@@ -310,13 +326,13 @@ def render(piece: pd.Series, notes: list[Note], synth: object, font: int) -> np.
     sound = resample_poly(np.concatenate(blocks), 1, 2)
     spectrum = np.fft.rfft(sound)
     octaves = np.log2(np.maximum(np.fft.rfftfreq(len(sound), 1 / SAMPLE_RATE), 250) / 700)
-    tilt = -4 + 7 * piece["brightness"]                             # dB per octave
+    tilt = -4 + 7 * piece["brightness"]  # dB per octave
     sound = np.fft.irfft(spectrum * 10 ** (np.clip(tilt * octaves, -30, 14) / 20), len(sound))
-    drive = 0.6 + 2.4 * piece["loudness"]                           # loud playing is also denser
+    drive = 0.6 + 2.4 * piece["loudness"]  # loud playing is also denser
     sound = np.tanh(drive * sound / np.abs(sound).max())
     fade = int(0.15 * SAMPLE_RATE)
     sound[-fade:] *= np.linspace(1, 0, fade)
-    level = 0.6 * 10 ** (-14 * (1 - piece["loudness"]) / 20)        # peaks from -18.4 to -4.4 dB: Vorbis overshoots
+    level = 0.6 * 10 ** (-14 * (1 - piece["loudness"]) / 20)  # peaks from -18.4 to -4.4 dB: Vorbis overshoots
     return (level * sound / np.abs(sound).max()).astype(np.float32)
 
 
@@ -330,10 +346,17 @@ def write_audio(truth: pd.DataFrame, folder: Path, quality: float = 0.2) -> None
     (folder / "Set1").mkdir(parents=True, exist_ok=True)
     for _, piece in truth.iterrows():
         sound = render(piece, compose(piece), synth, font)
-        with soundfile.SoundFile(folder / "Set1" / f"{piece['number']}.ogg", "w", SAMPLE_RATE, 1, format="OGG",
-                                 subtype="VORBIS", compression_level=1 - quality) as file:
-            for start in range(0, len(sound), 8192):                # long blocks overflow libsndfile's stack
-                file.write(sound[start:start + 8192])
+        with soundfile.SoundFile(
+            folder / "Set1" / f"{piece['number']}.ogg",
+            "w",
+            SAMPLE_RATE,
+            1,
+            format="OGG",
+            subtype="VORBIS",
+            compression_level=1 - quality,
+        ) as file:
+            for start in range(0, len(sound), 8192):  # long blocks overflow libsndfile's stack
+                file.write(sound[start : start + 8192])
 
 
 def write_midi(truth: pd.DataFrame, folder: Path) -> None:
@@ -348,7 +371,8 @@ def write_midi(truth: pd.DataFrame, folder: Path) -> None:
             score.instruments.append(pretty_midi.Instrument(program, is_drum=part == "drums", name=part))
         for note in compose(piece):
             score.instruments[PARTS.index(note.part)].notes.append(
-                pretty_midi.Note(note.velocity, note.pitch, note.start, note.end))
+                pretty_midi.Note(note.velocity, note.pitch, note.start, note.end)
+            )
         score.write(str(folder / f"{piece['number']}.mid"))
 
 
@@ -363,15 +387,21 @@ def write_tables(truth: pd.DataFrame, folder: Path, outside_share: float = 0.25,
     ratings.to_csv(folder / "mean_ratings_set1.csv", index=False, float_format="%.2f")
 
     album = truth["style"] + " for " + truth["ensemble"]
-    pd.DataFrame({"Nro": truth["number"], "Emotion": ratings["TARGET"].str.capitalize(), "Album name": album,
-                  "Track": album.groupby(album).cumcount() + 1,
-                  "Min:Sec": [f"00:00-00:{int(s):02d}" for s in truth["seconds"]]}
-                 ).to_csv(folder / "set1_tracklist.csv", index=False)
+    pd.DataFrame(
+        {
+            "Nro": truth["number"],
+            "Emotion": ratings["TARGET"].str.capitalize(),
+            "Album name": album,
+            "Track": album.groupby(album).cumcount() + 1,
+            "Min:Sec": [f"00:00-00:{int(s):02d}" for s in truth["seconds"]],
+        }
+    ).to_csv(folder / "set1_tracklist.csv", index=False)
 
     (folder / "midlevel").mkdir(parents=True, exist_ok=True)
     songs = np.arange(1, len(truth) + 1)
-    pd.DataFrame({"song id": songs, "Source": "etudes", "ID at file source": truth["number"]}
-                 ).to_csv(folder / "midlevel" / "metadata.csv", index=False, sep=";")
+    pd.DataFrame({"song id": songs, "Source": "etudes", "ID at file source": truth["number"]}).to_csv(
+        folder / "midlevel" / "metadata.csv", index=False, sep=";"
+    )
     annotations = (1 + 9 * truth[list(MIDLEVEL)]).round(2)
     annotations.insert(0, "song_id", songs)
     annotations.to_csv(folder / "midlevel" / "annotations.csv", index=False)
