@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from mer_lib.bim import BIM
-from mer_lib.dataset import load_corpus, split
+from mer_lib.dataset import CorpusError, load_corpus, split
 from mer_lib.evaluation import attack_run, collect_results, finish_attacks, predictions_of, write_results
 from mer_lib.models import SYSTEMS
 from mer_lib.places import atomic_write, prepared_folder, run_folder, runs_folder, written
@@ -69,10 +69,17 @@ def run_at_hand(
     return elsewhere, prepared_corpus(run.info["prepared"], data_dir), said
 
 
-def newest_run(system: str) -> Run | None:
-    """The run of a system that was finished last, of whichever study; None where there is none."""
+def newest_run(system: str, prepared: Prepared) -> Run | None:
+    """The run of a system that was finished last and has test clips among these; None where there is none."""
     found = sorted((written() / "runs").glob(f"*/{system}/seed-*/run.json"), key=lambda path: path.stat().st_mtime)
-    return load_run(found[-1].parent) if found else None
+    for path in reversed(found):
+        try:
+            run = load_run(path.parent)
+            unheard_clips(run, prepared)
+        except (RunError, CorpusError):
+            continue
+        return run
+    return None
 
 
 def network_to_start_with(system: str, prepared: Prepared) -> tuple[Run, str]:
@@ -85,14 +92,16 @@ def network_to_start_with(system: str, prepared: Prepared) -> tuple[Run, str]:
     """
     try:
         run = load_pretrained(system)
+        unheard_clips(run, prepared)
         return run, f"The pretrained {system} (width {run.info['width']:g}, {run.info['epochs_run']} epochs, Études)."
     except RunError:
-        run = newest_run(system)
+        run = newest_run(system, prepared)
     if run is not None:
         return run, f"No pretrained {system} here; this is the newest run of it, from study {run.info['study']!r}."
     settings = TrainingSettings(epochs=4)
-    folder = runs_folder("start") / system / "seed-21"
-    run = train(system, prepared, folder, seed=21, width=0.125, settings=settings, study="start", progress=False)
+    study = f"start-{prepared.info['fingerprint'][:8]}"
+    folder = run_folder(study, system, 21)
+    run = train(system, prepared, folder, seed=21, width=0.125, settings=settings, study=study, progress=False)
     return run, (
         f"No trained {system} here; this one was trained just now for {settings.epochs} epochs on {len(prepared)} "
         "clips: enough to see an attack work, not enough to predict well."

@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 
 from mer_lib.audio import AudioError
-from mer_lib.listening import abx_p_value, decode_flac, flac_bytes, headroom_db, level_table, player
+from mer_lib.listening import (
+    abx_p_value,
+    abx_result,
+    abx_test,
+    decode_flac,
+    flac_bytes,
+    headroom_db,
+    level_table,
+    player,
+)
 
 RATE = 22050
 
@@ -42,9 +51,7 @@ def test_the_page_holds_the_very_samples(music):
     page = player({"clean": music, "attacked": music * 0.5}, RATE, difference=("attacked", "clean")).data
     sounds = re.findall(r'src="data:audio/flac;base64,([^"]+)"', page)
     assert len(sounds) == 2, "the difference is subtracted in the page, not stored"
-    np.testing.assert_array_equal(
-        decode_flac(base64.b64decode(sounds[1])), decode_flac(flac_bytes(music * 0.5))
-    )
+    np.testing.assert_array_equal(decode_flac(base64.b64decode(sounds[1])), decode_flac(flac_bytes(music * 0.5)))
 
 
 def test_names_from_data_are_escaped(music):
@@ -101,3 +108,25 @@ def test_abx_p_value_is_the_exact_binomial_tail(correct, trials, p):
 def test_an_impossible_abx_count_is_refused():
     with pytest.raises(ValueError, match="11 of 10"):
         abx_p_value(11, 10)
+
+
+def test_a_downloaded_blind_test_is_counted_and_checked(tmp_path):
+    lines = ["trial,clip,x,answer,correct", '1,"a ""b""",A,A,1', "2,c,B,A,0", "3,c,B,B,1"]
+    path = tmp_path / "abx.csv"
+    path.write_text("\n".join(lines))
+    assert abx_result(path) == {"correct": 2, "trials": 3, "p_value": 0.5}
+    path.write_text("\n".join([*lines, "4,c,B,A,1"]))
+    with pytest.raises(ValueError, match="trials 4"):
+        abx_result(path)
+    path.write_text("trial,clip\n1,c")
+    with pytest.raises(ValueError, match="x, answer, correct are missing"):
+        abx_result(path)
+
+
+def test_a_blind_test_needs_pairs_of_one_length(music):
+    with pytest.raises(AudioError, match="clip 7"):
+        abx_test({"clip 7": (music, music[:-1])}, RATE)
+    with pytest.raises(ValueError, match="a clip and a trial"):
+        abx_test({}, RATE)
+    page = abx_test({"clip 7": (music, music)}, RATE, trials=5, title="<b>").data
+    assert 'data-trials="5"' in page and "&lt;b&gt;" in page and page.count("data:audio/flac") == 2

@@ -1,0 +1,99 @@
+"""What is played is what the network is asked again, and a deviation from the log is said."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from mer_lib.bim import BIM
+from mer_lib.dataset import MIDLEVEL
+from mer_lib.evaluation import attack_inputs, attack_run
+from mer_lib.explorer import EPSILONS, Explorer
+from mer_lib.hearing import before_and_after, examples_to_hear, heard_again, hearing_gain_db
+from mer_lib.listening import find_examples
+from mer_lib.training import TrainingSettings, train
+from tests.small import small_prepared
+
+BIM_WAVE = BIM(epsilon=0.001, steps=2, domain="waveform")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    return small_prepared(tmp_path_factory.mktemp("prepared"))
+
+
+@pytest.fixture(scope="module", params=["A2M2E", "A2B2E", "A2E"])
+def run(request, prepared, tmp_path_factory):
+    settings = TrainingSettings(epochs=1)
+    folder = tmp_path_factory.mktemp("run") / request.param
+    return train(request.param, prepared, folder, seed=1, width=0.0625, settings=settings, study="t", progress=False)
+
+
+def test_kept_examples_get_the_logged_answers(run, prepared):
+    attack_run(run, prepared, BIM_WAVE, "bim-wave", examples=1, progress=False)
+    examples, said = examples_to_hear(run, prepared)
+    assert len(examples) == 1 and "kept" in said
+    answer = heard_again(run, prepared, examples[0])
+    assert "the same answers as logged" in answer.verdict
+    assert list(answer.emotions.columns) == ["rated", "clean", "attacked"]
+    system = run.model.system
+    if not system.bottleneck:
+        assert answer.midlevel is None
+    elif system.midlevel_weight:
+        assert list(answer.midlevel.index) == list(MIDLEVEL) and "rated" in answer.midlevel
+    else:
+        assert answer.midlevel.index[0] == "neuron 1" and "rated" not in answer.midlevel
+
+
+def test_other_answers_than_the_logged_ones_are_said(run, prepared):
+    attack_run(run, prepared, BIM_WAVE, "bim-changed", examples=1, progress=False)
+    path = run.folder / "attacks" / "bim-changed" / "predictions.csv"
+    table = pd.read_csv(path, dtype={"clip": str})
+    table["attacked"] += 0.01
+    table.to_csv(path, index=False)
+    example = next(e for e in find_examples(run.folder) if e.attack == "bim-changed")
+    assert "NOT THE LOGGED ANSWERS" in heard_again(run, prepared, example).verdict
+
+
+def test_without_examples_test_clips_are_attacked_now(run, prepared, tmp_path):
+    from dataclasses import replace
+
+    examples, said = examples_to_hear(replace(run, folder=tmp_path), prepared, clips=1)
+    assert "attacked now" in said and len(examples) == 1
+    assert 0 < np.abs(examples[0].attacked - examples[0].clean).max() <= 0.001
+    assert "no logged predictions" in heard_again(replace(run, folder=tmp_path), prepared, examples[0]).verdict
+
+
+def test_the_gain_makes_a_quiet_difference_audible_and_never_clips():
+    assert hearing_gain_db(np.full(10, 0.00099)) == 40.0
+    assert hearing_gain_db(np.full(10, 0.5)) == 0.0
+
+
+@pytest.mark.parametrize("domain", ["spectrogram", "waveform"])
+def test_the_picture_of_an_attack_is_what_the_network_saw(run, prepared, domain):
+    rows = prepared.split()["test"][:1]
+    inputs = attack_inputs(run, prepared, domain, rows)
+    result = BIM(epsilon=0.01, steps=1, domain=domain).attack(
+        run.model, inputs, torch.from_numpy(prepared.emotions[rows])
+    )
+    pictures = before_and_after(run.model, inputs, result, domain)
+    assert list(pictures) == ["clean", "attacked", "difference"] and pictures["clean"].shape == (313, 149)
+    with torch.no_grad():
+        seen = run.model(torch.from_numpy(pictures["attacked"])[None]).emotions
+    np.testing.assert_allclose(seen, result.attacked, atol=1e-4)
+
+
+def test_the_sliders_attack_the_chosen_clip_with_the_chosen_budget(run, prepared):
+    name = run.info["system"]
+    explorer = Explorer({name: run}, {name: prepared}, steps=1)
+    assert bytes(explorer.emotions.value).startswith(b"\x89PNG") and explorer.bar.value == explorer.bar.max
+    assert bool(len(explorer.midlevel.value)) == run.model.system.bottleneck
+    for epsilon in EPSILONS["waveform"][:2]:
+        explorer.epsilon.value = epsilon
+        change = np.abs(explorer.waveforms["attacked"] - explorer.waveforms["clean"]).max()
+        assert 0.5 * epsilon < change <= epsilon
+    explorer.domain.value = "spectrogram"
+    assert explorer.epsilon.value in EPSILONS["spectrogram"] and explorer.waveforms is None
+    picture = bytes(explorer.emotions.value)
+    explorer.clip.index = 1
+    assert bytes(explorer.emotions.value) != picture
