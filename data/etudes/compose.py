@@ -337,7 +337,10 @@ def render(piece: pd.Series, notes: list[Note], synth: object, font: int) -> np.
 
 
 def write_audio(truth: pd.DataFrame, folder: Path, quality: float = 0.2) -> None:
-    """Render every piece to `folder`/Set1/<number>.ogg (Vorbis, mono)."""
+    """Render every piece to `folder`/Set1/<number>.ogg (Vorbis, mono).
+
+    One synthesiser plays all of them in order and its state runs on: the same order gives the same samples.
+    """
     import soundfile
     import tinysoundfont
 
