@@ -82,7 +82,7 @@ INTERACTION = pd.Series({"anger": 0.3, "sad": -0.3, "happy": -0.3}).reindex(EMOT
 MEAN_RATING = pd.Series({"valence": 5.0, "energy": 5.0, "tension": 5.0}).reindex(EMOTIONS, fill_value=4.2)
 SPREAD_OF_ORACLE = 1.2  # standard deviation over pieces on the 1..9 scale
 PANEL, RATERS = 116, 12  # listeners in all (as many as rated Soundtracks) and per piece
-LISTENER_BIAS, LISTENER_RESIDUAL = 0.75, 2.25  # standard deviations on the 1..9 scale
+LISTENER_BIAS, LISTENER_RESIDUAL = 0.75, 2.1  # standard deviations on the 1..9 scale
 
 
 def outside_causes(truth: pd.DataFrame) -> pd.DataFrame:
@@ -123,18 +123,46 @@ def rate(oracle: pd.DataFrame, seed: int = SEED) -> pd.DataFrame:
 
 
 # --- the design ------------------------------------------------------------------------------------------------
+# What goes together in a piece: loadings on two factors inside (harmony at ease, rhythm at work) and one outside
+# (intensity). Real music has such factors too; their sizes are this corpus's own choice.
+# fmt: off
+LOADINGS = pd.DataFrame(
+    {  #                      ease  activity  intensity
+        "melodiousness":       (0.8,  -0.2,  0.0),
+        "articulation":        (0.0,  0.85,  0.0),
+        "rhythmic_complexity": (-0.1, 0.85,  0.0),
+        "rhythmic_stability":  (0.65, -0.2,  0.0),
+        "dissonance":          (-0.9, 0.1,   0.0),
+        "tonal_stability":     (0.9,  -0.1,  0.0),
+        "minorness":           (-0.7, -0.1,  0.0),
+        "tempo":               (0.0,  0.0,   0.7),
+        "register":            (0.0,  0.0,   0.3),
+        "loudness":            (0.0,  0.0,   0.8),
+        "brightness":          (0.0,  0.0,   0.7),
+    }, index=["ease", "activity", "intensity"]).T
+# fmt: on
+
+
+def correlations() -> pd.DataFrame:
+    """Wanted rank correlations of the causes; those inside the seven and those outside are independent."""
+    wanted = LOADINGS.to_numpy() @ LOADINGS.to_numpy().T
+    np.fill_diagonal(wanted, 1.0)
+    return pd.DataFrame(wanted, index=LOADINGS.index, columns=LOADINGS.index)
+
+
 def design(pieces: int = PIECES, seed: int = SEED) -> pd.DataFrame:
     """What each piece shall be: a Latin hypercube over qualities and outside causes, and style x ensemble, shuffled.
 
-    Every column holds each of `pieces` equal steps of [0, 1] once. The columns are decorrelated by rank (Iman &
-    Conover 1982), so that the share of each cause in the ratings is what the listener model says.
+    Every column holds each of `pieces` equal steps of [0, 1] once; the columns' rank correlations are those of
+    `correlations` (Iman & Conover 1982).
     """
     rng = np.random.default_rng([seed, 1])
     columns = len(MIDLEVEL) + len(OUTSIDE)
     scores = rng.normal(size=(pieces, columns))
+    mix = np.linalg.cholesky(correlations().to_numpy())
     for _ in range(3):  # ranking disturbs the correlations a little
         whiten = np.linalg.inv(np.linalg.cholesky(np.corrcoef(scores.T)))
-        scores = (scores - scores.mean(axis=0)) / scores.std(axis=0) @ whiten.T
+        scores = (scores - scores.mean(axis=0)) / scores.std(axis=0) @ whiten.T @ mix.T
         ranks = scores.argsort(axis=0).argsort(axis=0)
         scores = np.sqrt(12) * ((ranks + 0.5) / pieces - 0.5)
     cube = (ranks + rng.random((pieces, columns))) / pieces
@@ -163,7 +191,7 @@ class Note(NamedTuple):
 MAJOR, MINOR = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10)
 TONICS = (0, 7)  # C, G: few keys, so that 288 training clips can teach the mode
 PROGRESSION = (0, 5, 7, 0, 5, 0, 7, 0)  # I IV V: in minor all three are minor chords, so mode is a share of chords
-CLASHES = (1, 6, 11)  # over the root: minor second, tritone, major seventh (the third stays clear)
+CLASHES = (1, 6, 11, 13, 14, 18)  # over the root: seconds, tritones, major seventh (the third stays clear)
 
 
 def evenly(count: int, share: float, rng: np.random.Generator) -> np.ndarray:
@@ -250,7 +278,7 @@ def compose(piece: pd.Series) -> list[Note]:
         play("chords", position, following, tones, accompaniment + 6)
         play("chords", position, following, [point(bottom + 7)], accompaniment - 10)
         clash = [bottom + step for step in CLASHES if rng.random() < 1.25 * piece["dissonance"] - 0.12]
-        play("clash", position, following, clash, accompaniment + 4 * piece["dissonance"])
+        play("clash", position, following, clash, accompaniment + 16 * piece["dissonance"])
 
     at = onsets(bars, [0, 8] if style in ("March", "Nocturne", "Canon") else [0, 4, 8, 12], complexity, 5, rng)
     for position, following in zip(at, [*at[1:], at[-1] + 4], strict=True):
@@ -405,7 +433,7 @@ def write_tables(truth: pd.DataFrame, folder: Path, outside_share: float = 0.25,
     pd.DataFrame({"song id": songs, "Source": "etudes", "ID at file source": truth["number"]}).to_csv(
         folder / "midlevel" / "metadata.csv", index=False, sep=";"
     )
-    annotations = (1 + 9 * truth[list(MIDLEVEL)]).round(2)
+    annotations = (3 + 5 * truth[list(MIDLEVEL)]).round(2)  # as means of many listeners, which stay clear of the ends
     annotations.insert(0, "song_id", songs)
     annotations.to_csv(folder / "midlevel" / "annotations.csv", index=False)
 
