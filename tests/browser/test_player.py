@@ -169,3 +169,28 @@ def test_x_is_drawn_anew_and_is_the_signal_it_stands_for(page, signals):
         assert same[1]
         tab.get_by_role("button", name="X is A").click()
     assert 8 <= drawn.count("A") <= 32, "a fair coin stays in this range with probability .9999"
+
+
+def test_it_plays_in_an_executed_notebook_exported_to_html(browser, tmp_path, signals):
+    from nbconvert import HTMLExporter
+    from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+    pages = [
+        player({"clean": signals[0], "attacked": signals[1]}, difference=("attacked", "clean")),
+        abx_test({"c": signals}),
+    ]
+    outputs = [new_output("execute_result", {"text/html": page.data, "text/plain": "HTML"}) for page in pages]
+    notebook = new_notebook(cells=[new_code_cell("player(...)", outputs=[output]) for output in outputs])
+    path = tmp_path / "07_listen.html"
+    path.write_text(HTMLExporter(template_name="lab").from_notebook_node(notebook)[0], "utf-8")
+    tab, errors = browser.new_page(), []
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    tab.route("http*://**", lambda route: route.abort())  # what nbconvert itself asks the web for
+    tab.goto(path.as_uri())
+    tab.wait_for_function("document.querySelectorAll('[data-ready]').length === 2", timeout=20_000)
+    tab.locator(".mer-player").first.focus()
+    tab.keyboard.press(" ")
+    tab.wait_for_function("document.querySelector('.mer-player').merDeck.position() > 0.3")
+    assert deck(tab, "context.state") == "running"
+    tab.close()
+    assert not [error for error in errors if "require" not in error and "MathJax" not in error], errors
