@@ -50,7 +50,11 @@ NOTEBOOKS = {
         'study="tiny"\ncorpus="etudes"\nclips=60\nsplit=""\nshortcut=0.0\nmidlevel=""\ndescribe=12',
         'leave(f"prepared/{corpus}-{clips}clips/info.json")',
     ),
-    "02_train_a2e": (_TRAINING, 'leave(f"runs/{study}/A2E/seed-{seed}/run.json")'),
+    "02_train_a2e": (
+        _TRAINING,
+        'name = f"runs/{study}/A2E/seed-{seed}/run.json"\n'
+        "if not (written / name).exists():\n    leave(name, json.dumps(time.time()))",
+    ),
     "05_adversarial_training": (
         _TRAINING + '\nsystem="aA2E"\nadversarial_every=2\nadversarial_epsilon=.1\nadversarial_steps=3',
         'leave(f"runs/{study}/{system}/seed-{seed}/run.json")',

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import filelock
@@ -20,9 +21,9 @@ import pytest
 import yaml
 from stand_in import ROOT, STUDY, Tree
 
-from workflow import clean, page, processes
-from workflow.code_digest import code_digest
-from workflow.jobs import Plan
+from workflow import clean, kept_runs, page, processes
+from workflow.code_digest import library_digest
+from workflow.jobs import Job, Plan
 from workflow.study import load_study
 
 JOBS = {
@@ -146,6 +147,13 @@ def test_changed_code_runs_again_what_reaches_it(finished):
     assert would_run(finished) == {"attack:A2E:21", "attack:aA2E:21"} | AFTER_ATTACKS
 
 
+def test_finished_results_can_be_taken_as_up_to_date(finished):
+    library = finished.root / "mer_lib" / "places.py"
+    library.write_text(library.read_text("utf-8") + "\nNEW = 1\n", "utf-8")
+    assert finished.run("--", "--touch").returncode == 0
+    assert would_run(finished) == set()
+
+
 def test_changed_code_in_a_notebook_runs_it_again(finished):
     path = finished.root / "notebooks" / "07_listen.ipynb"
     edit(path, 2, nbformat.read(path, 4).cells[2].source + "\nprint(1)")
@@ -176,8 +184,8 @@ def test_the_digest_follows_imports_and_leaves_pictures_out(tmp_path):
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), notebook)
 
     def digest(drawn: bool = False) -> str:
-        code_digest.cache_clear()
-        return code_digest(notebook, library, drawn=drawn)
+        library_digest.cache_clear()
+        return library_digest(notebook, library, drawn=drawn)
 
     plain, drawn = digest(), digest(drawn=True)
     (library / "bim.py").write_text("a = 2\n")  # not reached
@@ -206,10 +214,48 @@ def test_a_failing_notebook_leaves_its_traceback_and_no_marker(finished):
     assert not (run / "02_train_a2e.ipynb").exists()
     assert "hollow" in (run / "02_train_a2e.failed.ipynb").read_text("utf-8")
     assert (finished.folder / "aA2E" / "seed-21" / "run.json").exists(), "other runs stay"
+
+
+def test_a_figure_that_fails_costs_no_training(finished):
+    """The notebook trains, then fails; mended, it finds its run finished."""
+    run = finished.folder / "A2E" / "seed-21" / "run.json"
+    notebook = finished.root / "notebooks" / "02_train_a2e.ipynb"
+    good = nbformat.read(notebook, 4).cells[2].source
+    finished.study(epochs=3)
+    edit(notebook, 2, good + "\nraise ValueError('a figure')")
+    trained = run.read_text()
+    assert finished.run().returncode == 1
+    assert not run.exists()
+    kept = run.with_name(".run.json.kept").read_text()
+    assert kept != trained
     edit(notebook, 2, good)
-    done = finished.run()
-    assert done.returncode == 0, done.stdout
-    assert not (run / "02_train_a2e.failed.ipynb").exists()
+    assert finished.run().returncode == 0
+    assert run.read_text() == kept
+    assert not list(run.parent.glob("*.failed.ipynb"))
+
+
+@pytest.mark.parametrize(
+    ("now", "prepared", "expected"),
+    [
+        ({"parameters": {"epochs": 2}, "library": "a", "notebook": "new"}, 100, True),
+        ({"parameters": {"epochs": 3}, "library": "a", "notebook": "old"}, 100, False),
+        ({"parameters": {"epochs": 2}, "library": "b", "notebook": "old"}, 100, False),
+        ({"parameters": {"epochs": 2}, "library": "a", "notebook": "old"}, 300, False),
+    ],
+    ids=["only the notebook changed", "parameters changed", "library changed", "corpus prepared anew"],
+)
+def test_a_kept_run_comes_back_only_if_it_is_still_the_one_wanted(tmp_path, now, prepared, expected):
+    tracked = json.dumps({"parameters": {"epochs": 2}, "library": "a", "notebook": "old"})
+    job = Job("train:A2E:1", "train", "02_train_a2e", {}, "A2E/seed-1/run.json", "A2E/seed-1/x.ipynb", tracked)
+    marker, upstream = tmp_path / job.marker, tmp_path / "info.json"
+    marker.parent.mkdir(parents=True)
+    for path, time_finished in ((marker, 200), (upstream, prepared)):
+        path.write_text("{}")
+        os.utime(path, (time_finished, time_finished))
+    kept_runs.keep(job, tmp_path, tracked)
+    marker.unlink()
+    assert kept_runs.put_back(replace(job, tracked=json.dumps(now)), tmp_path, upstream) is expected
+    assert marker.is_file() is expected
 
 
 def execute(tree: Tree, job: str, **parameters: object) -> subprocess.CompletedProcess[str]:
@@ -361,9 +407,12 @@ RESULT_COLUMNS = {
 def test_the_smoke_study_from_audio_to_table(tmp_path):
     """Real notebooks through Snakemake and papermill: the table is whole, the budget held, nothing runs twice."""
     environment = os.environ | {"MER_DATA": str(tmp_path / "written")}
+    # A copy, which nobody edits while the test runs
+    for name in ("workflow", "mer_lib", "notebooks", "data/etudes", "data/published"):
+        shutil.copytree(ROOT / name, tmp_path / "copy" / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
 
     def smoke(*arguments: str) -> str:
-        command = [sys.executable, str(ROOT / "workflow" / "run.py"), "smoke", *arguments]
+        command = [sys.executable, str(tmp_path / "copy" / "workflow" / "run.py"), "smoke", *arguments]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

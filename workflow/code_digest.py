@@ -1,6 +1,6 @@
-"""What a notebook computes, as one short digest: its code and the mer_lib files that this code reaches.
+"""What a notebook computes, as two short digests: of its code, and of the mer_lib files that this code reaches.
 
-Snakemake runs a job again when its digest changes. Text cells, comments and docstrings do not count, nor do the files
+Snakemake runs a job again when one of them changes. Text cells, comments and docstrings do not count, nor do the files
 that only draw or play: mending a sentence or a figure's colour must not cost hours of training.
 """
 
@@ -54,8 +54,14 @@ def meaning(source: str) -> str:
 
 
 @cache
-def code_digest(notebook: Path, library: Path, *, drawn: bool = False) -> str:
-    """Digest of a notebook's code and of every library file it reaches.
+def notebook_digest(notebook: Path) -> str:
+    """Digest of a notebook's own code."""
+    return _digest([meaning(source) for source in notebook_code(notebook)])
+
+
+@cache
+def library_digest(notebook: Path, library: Path, *, drawn: bool = False) -> str:
+    """Digest of every library file that a notebook's code reaches.
 
     Parameters
     ----------
@@ -66,8 +72,7 @@ def code_digest(notebook: Path, library: Path, *, drawn: bool = False) -> str:
     drawn
         Count the files that draw and play too: true for notebooks whose result is figures.
     """
-    sources = notebook_code(notebook)
-    waiting = set().union(*map(imported_modules, sources)) if sources else set()
+    waiting = {name for source in notebook_code(notebook) for name in imported_modules(source)}
     reached: dict[str, str] = {}
     while waiting:
         name = waiting.pop()
@@ -76,5 +81,8 @@ def code_digest(notebook: Path, library: Path, *, drawn: bool = False) -> str:
             continue
         reached[name] = path.read_text("utf-8")
         waiting |= imported_modules(reached[name])
-    parts = [meaning(source) for source in sources] + [f"{name}: {meaning(reached[name])}" for name in sorted(reached)]
+    return _digest([f"{name}: {meaning(reached[name])}" for name in sorted(reached)])
+
+
+def _digest(parts: list[str]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -29,6 +29,7 @@ import yaml
 
 from mer_lib.places import ROOT, atomic_write
 from workflow.jobs import Job, notebook_path, parameter_problems, read_jobs
+from workflow.kept_runs import keep, put_back
 from workflow.processes import JOB_MARK, end_marked
 from workflow.study import StudyError
 
@@ -55,13 +56,17 @@ def check_kernel() -> None:
         raise JobError(f"kernel {KERNEL!r} belongs to {command}, not to {sys.executable}: remove that kernel spec")
 
 
-def execute(job: Job, folder: Path, *, threads: int = 1, limit_minutes: float = 720) -> dict[str, Any]:
+def execute(
+    job: Job, folder: Path, *, upstream: Path | None = None, threads: int = 1, limit_minutes: float = 720
+) -> dict[str, Any]:
     """Run one job to its end and return its record.
 
     Parameters
     ----------
     job
         Paths in it are relative to ``folder``, the study's.
+    upstream
+        The prepared corpus's marker; training that finished after it need not be done again for a figure's sake.
     threads
         Threads of the kernel's libraries.
     limit_minutes
@@ -78,7 +83,9 @@ def execute(job: Job, folder: Path, *, threads: int = 1, limit_minutes: float = 
         raise JobError("\n".join(problems))
     check_kernel()
     executed.parent.mkdir(parents=True, exist_ok=True)
-    record = {"job": job.name, "phase": job.phase, "notebook": job.notebook, "started": _now()}
+    if upstream and put_back(job, folder, upstream):
+        print(f"{job.name}: the finished run is kept, the notebook is executed again")
+    record = {"job": job.name, "phase": job.phase, "notebook": job.notebook, "started": _now(), "tracked": job.tracked}
     _write_record(folder / job.record, record | {"status": "running"})
     part = executed.with_name(f".{executed.stem}.{os.getpid()}.part.ipynb")
     failed = executed.with_name(f"{executed.stem}.failed.ipynb")
@@ -90,6 +97,7 @@ def execute(job: Job, folder: Path, *, threads: int = 1, limit_minutes: float = 
         elif not (folder / job.marker).is_file():
             raise JobError(f"{job.notebook} ran to its end but wrote no {job.marker}")
     except BaseException as error:
+        keep(job, folder, job.tracked)
         for old in (executed, executed.with_suffix(".html")):
             old.unlink(missing_ok=True)
         _keep_failed(part, failed)
@@ -97,6 +105,7 @@ def execute(job: Job, folder: Path, *, threads: int = 1, limit_minutes: float = 
         record |= {"status": "failed", "seconds": round(time.perf_counter() - begin, 2), "error": lines}
         _write_record(folder / job.record, record)
         raise
+    keep(job, folder, job.tracked)
     os.replace(part, executed)
     failed.unlink(missing_ok=True)
     export_html(executed)
@@ -214,7 +223,7 @@ def main(arguments: list[str] | None = None) -> None:
             with filelock.FileLock(prepared.with_name(f".{prepared.name}.lock")):
                 execute(job, folder, threads=threads, limit_minutes=limit)
         else:
-            execute(job, folder, threads=threads, limit_minutes=limit)
+            execute(job, folder, upstream=folder / jobs["prepare"].marker, threads=threads, limit_minutes=limit)
     except (JobError, StudyError) as error:
         sys.exit(f"{given.job}: {error}")
 

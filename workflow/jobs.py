@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mer_lib.places import ROOT, atomic_write, data_folder
-from workflow.code_digest import code_digest
+from workflow.code_digest import library_digest, notebook_digest
 from workflow.study import RESULTS_NOTEBOOK, Study, StudyError
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -173,11 +173,22 @@ def read_jobs(path: Path) -> tuple[dict[str, Job], dict[str, Any]]:
     return {job["name"]: Job(**job) for job in plan.pop("jobs")}, plan
 
 
+def read_record(folder: Path, job: Job) -> dict[str, Any]:
+    """The record that a job's last execution left; empty if there is none."""
+    try:
+        return json.loads((folder / job.record).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
 def _tracked(job: Job) -> str:
     parameters = {key: value for key, value in job.parameters.items() if key not in WITHOUT_EFFECT}
+    tracked: dict[str, Any] = {"parameters": parameters}
     path = notebook_path(job.notebook)
-    code = code_digest(path, ROOT / "mer_lib", drawn=job.phase == "analyse") if path.is_file() else ""
-    return json.dumps({"parameters": parameters, "code": code}, sort_keys=True)
+    if path.is_file():
+        tracked["notebook"] = notebook_digest(path)
+        tracked["library"] = library_digest(path, ROOT / "mer_lib", drawn=job.phase == "analyse")
+    return json.dumps(tracked, sort_keys=True)
 
 
 def notebook_path(notebook: str) -> Path:

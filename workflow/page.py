@@ -14,8 +14,8 @@ from urllib.parse import quote
 import pandas as pd
 
 from mer_lib.places import atomic_write, figures
-from workflow.jobs import Plan
-from workflow.report import headline, phases, read_record, read_results, summary
+from workflow.jobs import Plan, read_record
+from workflow.report import headline, phases, read_results, summary
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; color: #1c2330; }

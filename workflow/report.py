@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from workflow.jobs import PHASES, Job, Plan
+from workflow.jobs import PHASES, Plan, read_record
 
 MEASURES = ("corr_clean", "corr_attacked", "mae_clean", "mae_attacked")
-
-
-def read_record(folder: Path, job: Job) -> dict[str, Any]:
-    """The record that a job's last execution left; empty if there is none."""
-    try:
-        return json.loads((folder / job.record).read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
 
 
 def phases(plan: Plan, folder: Path) -> pd.DataFrame:

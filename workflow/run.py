@@ -21,7 +21,8 @@ from typing import NoReturn
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from mer_lib.places import ROOT, atomic_write, runs_folder
-from workflow.jobs import Job, Plan, corpus_folder
+from workflow.jobs import Job, Plan, corpus_folder, read_record
+from workflow.kept_runs import keep
 from workflow.processes import STUDY_MARK, BusyError, end_marked, only_one
 from workflow.study import StudyError, find_study, load_study
 
@@ -54,8 +55,6 @@ class Progress:
 
     def look(self) -> None:
         """Print what has ended since the last look."""
-        from workflow.report import read_record
-
         for job in self.plan.jobs.values():
             stamp = self._stamp(job)
             record = read_record(self.folder, job) if stamp != self.reported[job.name] else {}
@@ -90,11 +89,15 @@ def snakemake_command(folder: Path, cores: int, extra: list[str]) -> list[str]:
     return [*command, "--runtime-source-cache-path", str(folder / ".snakemake" / "source-cache"), *extra]
 
 
-def clear_leftovers(folder: Path) -> None:
+def clear_leftovers(plan: Plan, folder: Path) -> None:
     """Deal with what a killed run left: processes, half-written files, Snakemake's lock."""
     ended = end_marked(STUDY_MARK, str(folder))
     if ended:
         say(f"Ended {ended} process(es) that an earlier run of this study had left.")
+    for job in plan.jobs.values():
+        record = read_record(folder, job)
+        if record.get("status") == "running":  # killed: perhaps after the training was finished
+            keep(job, folder, record["tracked"])
     for part in folder.rglob(".*.part*"):
         part.unlink(missing_ok=True)
     if any((folder / ".snakemake" / "locks").glob("*")):
@@ -210,7 +213,7 @@ def main(arguments: list[str] | None = None) -> int:
         if given.dry_run:
             return dry_run(plan, folder, given.snakemake)
         with only_one(folder):
-            clear_leftovers(folder)
+            clear_leftovers(plan, folder)
             text = plan.study.path.read_bytes()
             atomic_write(folder / "study.yaml", lambda part: part.write_bytes(text))
             plan.write(folder / PLAN)
