@@ -11,6 +11,7 @@ import pandas as pd
 
 from mer_lib.models import SYSTEMS
 
+PUBLISHED_RATE = 0.0005
 ENOUGH_SEEDS = 5  # below this the study says that intervals are not meaningful
 
 
@@ -20,13 +21,19 @@ def _values(values: pd.Series) -> str:
     return found[0] if len(found) == 1 else ", ".join(found[:-1]) + " and " + found[-1]
 
 
+def _rate(rates: pd.Series) -> str:
+    """A learning rate other than the published one is worth a word."""
+    return "" if set(rates) == {PUBLISHED_RATE} else f" at a learning rate of {_values(rates)}"
+
+
 def study_caption(results: pd.DataFrame) -> str:
     """The line under every figure of a study: where its numbers come from and how far they carry."""
     seeds = results.groupby("system")["seed"].nunique()
     parts = [
         f"Study {_values(results['study'])}, corpus {_values(results['corpus'])} ({_values(results['ratings_kind'])})",
         f"{_values(results['split'])} split, {_values(results['clips'])} test clips",
-        f"width {_values(results['width'])}, at most {_values(results['epochs'])} epochs",
+        f"width {_values(results['width'])}, at most {_values(results['epochs'])} epochs"
+        + _rate(results["learning_rate"]),
         "seeds: " + ", ".join(f"{system} {seeds[system]}" for system in SYSTEMS if system in seeds.index),
     ]
     kinds = set(results["midlevel_kind"].dropna()) - {"annotated"}
@@ -53,6 +60,6 @@ def run_caption(info: Mapping, pretrained: bool = False) -> str:
     text = (
         f"{info['system']}, seed {info['seed']}, {where}; corpus {info['prepared']} ({info['ratings_kind']}); "
         f"{info['split']} split, {info['clips']['test']} test clips; width {info['width']:g}, "
-        f"{info['epochs_run']} epochs."
+        f"{info['epochs_run']} epochs{_rate(pd.Series([info['settings']['learning_rate']]))}."
     )
     return text + " One seed: intervals are not meaningful."

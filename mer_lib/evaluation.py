@@ -27,9 +27,9 @@ from mer_lib.runs import Run, RunError, find_runs, load_run, provenance
 RESULTS = (
     "study", "corpus", "split", "system", "seed", "width", "epochs", "attack", "domain", "epsilon", "steps", "clips",
     "corr_clean", "mae_clean", "corr_attacked", "mae_attacked", "spread_clean", "snr_db_median", "linf_max",
-    "train_seconds", "train_gradients", "attack_seconds", "attack_gradients", "normalisation", "midlevel_kind",
-    "ratings_kind", "adversarial_epsilon", "adversarial_steps", "norm", "step_size", "restarts", "precision",
-    "published_update", "commit", "fingerprint", "weights_sha256",
+    "train_seconds", "train_gradients", "attack_seconds", "attack_gradients", "learning_rate", "normalisation",
+    "midlevel_kind", "ratings_kind", "adversarial_epsilon", "adversarial_steps", "norm", "step_size",
+    "restarts", "precision", "published_update", "commit", "fingerprint", "weights_sha256",
 )  # fmt: skip
 SECONDS = ("train_seconds", "attack_seconds")
 
@@ -178,6 +178,7 @@ def _row(
         "train_gradients": sum(run.info["gradients"].values()),
         "attack_seconds": seconds,
         "attack_gradients": result.gradients,
+        "learning_rate": settings["learning_rate"],
         "normalisation": settings["normalisation"],
         "midlevel_kind": run.info["midlevel_kind"] if run.model.system.midlevel_weight else "not used",
         "ratings_kind": run.info["ratings_kind"],

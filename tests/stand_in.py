@@ -28,8 +28,9 @@ STUDY = {
     "analyses": [{"notebook": "08_robustness"}, {"notebook": "07_listen"}],
 }
 
-_TRAINING = 'study="tiny"\nprepared=""\nseed=21\nwidth=1.0\nepochs=2\npatience=50\nprecision=""\nsplit=""\n' + (
-    'normalisation="train"\nthreads=1'
+_TRAINING = "\n".join(
+    ('study="tiny"', 'prepared=""', "seed=21", "width=1.0", "epochs=2", "patience=50", "learning_rate=0.002")
+    + ('precision=""', 'split=""', 'normalisation="train"', "threads=1")
 )
 _LEAVE = """
 import json, os, time

@@ -30,7 +30,8 @@ def results_frame(seeds=2, systems=tuple(SYSTEMS), attacks=ATTACKS, rng_seed=0):
                         "mae_attacked": clean + rise, "spread_clean": 0.13,
                         "snr_db_median": np.nan if domain == "spectrogram" else 41.0, "train_seconds": 60.0 + seed,
                         "train_gradients": 3000 * (4 if system.startswith("a") else 1), "attack_seconds": 5.0,
-                        "normalisation": "train", "midlevel_kind": "composed", "ratings_kind": "simulated listeners",
+                        "learning_rate": 0.002, "normalisation": "train", "midlevel_kind": "composed",
+                        "ratings_kind": "simulated listeners",
                         "adversarial_epsilon": 0.1, "commit": "abc", "fingerprint": "def",
                     }
                 )  # fmt: skip

@@ -114,7 +114,9 @@ class Plan:
 
     def _train(self, system: str, seed: int) -> Job:
         notebook = TRAINING_NOTEBOOKS[system]
-        parameters = self._common("width", "epochs", "patience", "precision", "split", "normalisation", "threads")
+        parameters = self._common(
+            "width", "epochs", "patience", "learning_rate", "precision", "split", "normalisation", "threads"
+        )
         parameters |= {"prepared": self.prepared, "seed": seed}
         if system.startswith("a"):
             adversarial = self.study["adversarial"]
