@@ -94,10 +94,9 @@
   async function mount(root) {
     root.dataset.mounted = "yes";
     try {
-      const { deck, tags, buffers } = await read(root), clips = [];
-      for (let i = 0; i < buffers.length; i += 2) clips.push({ name: tags[i].dataset.name, a: buffers[i], b: buffers[i + 1] });
+      const { rate, elements } = await read(root);
       root.querySelector(".mer-plain").remove();
-      run(root, clips, deck.rate);
+      run(root, elements.map(([a, b]) => ({ name: a.name, a: a.buffer, b: b.buffer })), rate);
       root.dataset.ready = "yes";
     } catch (error) {
       root.append(element("div", "mer-error", "This browser could not set up the blind test (" + error + ")."));

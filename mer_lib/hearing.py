@@ -96,9 +96,8 @@ def heard_again(run: Run, prepared: Prepared, example: Example) -> Answer:
     example
         A clip before and after.
     """
-    heard = {
-        name: _answers(run.model, decode_flac(flac_bytes(getattr(example, name)))) for name in ("clean", "attacked")
-    }
+    played = decode_flac(flac_bytes(np.stack([example.clean, example.attacked], axis=1)))
+    heard = {name: _answers(run.model, played[:, side]) for side, name in enumerate(("clean", "attacked"))}
     emotions = pd.DataFrame({name: output.emotions[0].numpy() for name, output in heard.items()}, index=list(EMOTIONS))
     logged = _logged(run, example)
     if logged is None:

@@ -27,11 +27,17 @@
     return shared.contexts[rate];
   }
 
-  async function decode(source, rate) {
-    const text = atob(source.slice(source.indexOf(",") + 1));
+  /* The signals of one audio element: its channels, each as a buffer of its own. */
+  async function decode(tag, rate) {
+    const source = tag.getAttribute("src"), text = atob(source.slice(source.indexOf(",") + 1));
     const bytes = new Uint8Array(text.length);
     for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-    return new OfflineAudioContext(1, 1, rate).decodeAudioData(bytes.buffer);
+    const decoded = await new OfflineAudioContext(1, 1, rate).decodeAudioData(bytes.buffer), length = decoded.length;
+    return Array.from({ length: decoded.numberOfChannels }, (_, channel) => {
+      const buffer = new AudioBuffer({ length, sampleRate: rate }), gain = tag.getAttribute("data-gain-" + channel);
+      buffer.copyToChannel(decoded.getChannelData(channel), 0);
+      return { name: tag.getAttribute("data-name-" + channel), buffer, gain: gain === null ? null : Number(gain) };
+    });
   }
 
   function subtract(a, b, rate) {
@@ -111,9 +117,8 @@
   }
 
   async function read(root) {
-    const rate = Number(root.dataset.rate), deck = new Deck(rate), tags = [...root.querySelectorAll("audio")];
-    const buffers = await Promise.all(tags.map((tag) => decode(tag.getAttribute("src"), rate)));
-    return { deck, tags, buffers };
+    const rate = Number(root.dataset.rate);
+    return { rate, elements: await Promise.all([...root.querySelectorAll("audio")].map((tag) => decode(tag, rate))) };
   }
 
   function button(row, text, act) {
@@ -230,12 +235,12 @@
   async function mount(root) {
     root.dataset.mounted = VERSION;
     try {
-      const { deck, tags, buffers } = await read(root);
-      tags.forEach((tag, i) => deck.add(tag.dataset.name, buffers[i], tag.dataset.gain === undefined ? null : Number(tag.dataset.gain)));
+      const { rate, elements } = await read(root), deck = new Deck(rate), signals = elements.flat();
+      signals.forEach((signal) => deck.add(signal.name, signal.buffer, signal.gain));
       let difference = -1;
       if (root.dataset.minuend !== undefined) {
         const a = Number(root.dataset.minuend), b = Number(root.dataset.subtrahend);
-        deck.add(root.dataset.difference, subtract(buffers[a], buffers[b], deck.rate), Number(root.dataset.differenceGain));
+        deck.add(root.dataset.difference, subtract(signals[a].buffer, signals[b].buffer, rate), Number(root.dataset.differenceGain));
         difference = deck.signals.length - 1;
       }
       root.merDeck = deck;

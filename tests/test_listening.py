@@ -38,8 +38,8 @@ def test_flac_keeps_a_perturbation_far_below_sixteen_bits(music):
     [
         (np.full(10, 1.2), "beyond full scale"),
         (np.array([0.0, np.nan]), "NaN"),
-        (np.zeros((2, 5)), "one channel"),
-        (np.zeros(0), "one channel"),
+        (np.zeros((2, 5)), r"\(samples, 2\)"),
+        (np.zeros(0), r"\(samples, 2\)"),
     ],
 )
 def test_a_signal_that_would_be_changed_is_refused(signal, message):
@@ -48,10 +48,22 @@ def test_a_signal_that_would_be_changed_is_refused(signal, message):
 
 
 def test_the_page_holds_the_very_samples(music):
-    page = player({"clean": music, "attacked": music * 0.5}, RATE, difference=("attacked", "clean")).data
+    signals = {"clean": music, "attacked": music * np.float32(0.5), "third": -music}
+    page = player(signals, RATE, difference=("attacked", "clean")).data
     sounds = re.findall(r'src="data:audio/flac;base64,([^"]+)"', page)
-    assert len(sounds) == 2, "the difference is subtracted in the page, not stored"
-    np.testing.assert_array_equal(decode_flac(base64.b64decode(sounds[1])), decode_flac(flac_bytes(music * 0.5)))
+    assert len(sounds) == 2, "two signals a file, and the difference is subtracted in the page"
+    pair, third = (decode_flac(base64.b64decode(sound)) for sound in sounds)
+    for stored, signal in zip((pair[:, 0], pair[:, 1], third), signals.values(), strict=True):
+        np.testing.assert_array_equal(stored, decode_flac(flac_bytes(signal)))
+        assert np.abs(stored - signal).max() <= 2.0**-24
+
+
+def test_an_attacked_signal_costs_little_beside_the_clean_one():
+    rng = np.random.default_rng(0)
+    clean = rng.uniform(-0.5, 0.5, RATE)
+    attacked = clean + 0.001 * rng.choice([-1, 1], RATE)
+    alone, together = len(flac_bytes(clean)), len(flac_bytes(np.stack([clean, attacked], axis=1)))
+    assert together < 1.75 * alone
 
 
 def test_names_from_data_are_escaped(music):
@@ -72,9 +84,9 @@ def test_a_gain_is_written_into_the_page_and_never_into_the_samples(music):
         difference=("attacked", "clean"),
         gains_db={"difference": 40, "clean": 3},
     ).data
-    assert 'data-difference-gain="40"' in page and page.count('data-gain="3"') == 1
-    encoded = re.search(r'base64,([^"]+)"', page).group(1)
-    np.testing.assert_array_equal(decode_flac(base64.b64decode(encoded)), decode_flac(flac_bytes(music)))
+    assert 'data-difference-gain="40"' in page and 'data-gain-0="3"' in page and "data-gain-1" not in page
+    stored = decode_flac(base64.b64decode(re.search(r'base64,([^"]+)"', page).group(1)))
+    np.testing.assert_array_equal(stored[:, 0], decode_flac(flac_bytes(music)))
 
 
 def test_what_does_not_fit_together_is_refused(music):
@@ -129,4 +141,4 @@ def test_a_blind_test_needs_pairs_of_one_length(music):
     with pytest.raises(ValueError, match="a clip and a trial"):
         abx_test({}, RATE)
     page = abx_test({"clip 7": (music, music)}, RATE, trials=5, title="<b>").data
-    assert 'data-trials="5"' in page and "&lt;b&gt;" in page and page.count("data:audio/flac") == 2
+    assert 'data-trials="5"' in page and "&lt;b&gt;" in page and page.count("data:audio/flac") == 1

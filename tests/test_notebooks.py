@@ -141,7 +141,7 @@ def test_the_notebooks_run_in_their_order_and_leave_a_study(place):
     players = [page for page in outputs(executed["07_listen"], "text/html") if "mer-player" in page]
     assert len(players) >= 2
     assert not any(re.search(r"""(?:src|href)=["']https?:""", page) for page in players), "plays without the web"
-    assert all(len(page) < 1.6e6 for page in players if "mer-abx" not in page), "a player of 10 s stays small"
+    assert all(len(page) < 1.5e6 for page in players if "mer-abx" not in page), "a player of 10 s stays small"
 
 
 @pytest.mark.slow
