@@ -98,7 +98,7 @@ def network_to_start_with(system: str, prepared: Prepared) -> tuple[Run, str]:
         run = newest_run(system, prepared)
     if run is not None:
         return run, f"No pretrained {system} here; this is the newest run of it, from study {run.info['study']!r}."
-    settings = TrainingSettings(epochs=4)
+    settings = TrainingSettings(epochs=4, learning_rate=2e-3)  # so few epochs need bigger steps than the published
     study = f"start-{prepared.info['fingerprint'][:8]}"
     folder = run_folder(study, system, 21)
     run = train(system, prepared, folder, seed=21, width=0.125, settings=settings, study=study, progress=False)
