@@ -1,0 +1,287 @@
+"""What differences between systems are worth when every seed meets the same test clips.
+
+Seeds and clips are crossed: a clip that is easy for one network is easy for the next, so the 10 x 36 values of a system
+are not 360 independent ones. Means get intervals from the two-way random-effects model, other statistics from a
+bootstrap that draws seeds and clips anew and apart (Owen 2007, Annals of Applied Statistics 1(2), "pigeonhole
+bootstrap"). Pairs of systems are tested over seeds by flipping signs, with Holm's correction. The paper's test, which
+pools seeds and clips, stands beside them under its name.
+
+Notebooks: 08_robustness, 09_credibility, 13_published_runs
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from mer_lib.captions import ENOUGH_SEEDS
+from mer_lib.models import SYSTEMS
+
+EXACT_UP_TO = 16  # seeds: 65 536 sign patterns are all looked at; above, patterns are drawn
+CONDITIONAL = "conditional on the trained networks"
+POOLED = "pooled paired t-test (the paper's: seeds x clips taken as independent)"
+
+
+class Interval(NamedTuple):
+    """An estimate and the ends of its interval; each a number, or an array over the leading dimensions."""
+
+    estimate: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def _table(values: ArrayLike) -> np.ndarray:
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim < 2 or min(values.shape[-2:]) < 1:
+        raise ValueError(f"values {values.shape}: expected (..., seeds, clips)")
+    if not np.isfinite(values).all():
+        raise ValueError("values hold NaN or infinity: leave out clips that not every seed has a value for")
+    return values
+
+
+def random_effects_interval(values: ArrayLike, level: float = 0.95) -> Interval:
+    """Mean over seeds and clips with the interval of the two-way random-effects model, both factors random.
+
+    value = mean + seed + clip + rest; the variance of the mean comes from the mean squares, components that would be
+    negative count as 0, and the degrees of freedom are Satterthwaite's (Searle, Casella & McCulloch 1992, ch. 4).
+
+    Parameters
+    ----------
+    values
+        (..., seeds, clips), at least two of each.
+    """
+    values = _table(values)
+    seeds, clips = values.shape[-2:]
+    if seeds < 2 or clips < 2:
+        raise ValueError(f"{seeds} seeds x {clips} clips: at least two of each; see clips_interval for one seed")
+    mean = values.mean(axis=(-2, -1))
+    of_seed, of_clip = values.mean(axis=-1), values.mean(axis=-2)
+    rest = values - of_seed[..., :, None] - of_clip[..., None, :] + mean[..., None, None]
+    by_rest = (rest**2).sum(axis=(-2, -1)) / ((seeds - 1) * (clips - 1))
+    by_seed = np.maximum(clips * of_seed.var(axis=-1, ddof=1), by_rest)
+    by_clip = np.maximum(seeds * of_clip.var(axis=-1, ddof=1), by_rest)
+    total = by_seed + by_clip - by_rest
+    freedom = by_seed**2 / (seeds - 1) + by_clip**2 / (clips - 1) + by_rest**2 / ((seeds - 1) * (clips - 1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        freedom = np.where(freedom > 0, total**2 / freedom, seeds - 1)
+    half = stats.t.ppf(0.5 + level / 2, freedom) * np.sqrt(total / (seeds * clips))
+    return Interval(mean, mean - half, mean + half)
+
+
+def clips_interval(values: ArrayLike, level: float = 0.95) -> Interval:
+    """Mean with an interval over clips alone: what it says holds for exactly these networks, not for new seeds.
+
+    Parameters
+    ----------
+    values
+        (..., seeds, clips), at least two clips.
+    """
+    of_clip = _table(values).mean(axis=-2)
+    if of_clip.shape[-1] < 2:
+        raise ValueError("one clip has no interval: at least two are needed")
+    mean, clips = of_clip.mean(axis=-1), of_clip.shape[-1]
+    half = stats.t.ppf(0.5 + level / 2, clips - 1) * of_clip.std(axis=-1, ddof=1) / np.sqrt(clips)
+    return Interval(mean, mean - half, mean + half)
+
+
+def _expanded(level: float, units: int) -> float:
+    """Tail probability of a percentile interval widened for few units (Hesterberg 2015, The American Statistician)."""
+    return float(stats.norm.cdf(-np.sqrt(units / (units - 1)) * stats.t.ppf(0.5 + level / 2, units - 1)))
+
+
+def crossed_bootstrap(
+    values: ArrayLike,
+    statistic: Callable[[np.ndarray], float] | None = None,
+    *,
+    draws: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Interval of a statistic when seeds and clips are drawn anew, each with replacement and apart from the other.
+
+    The percentiles are widened for the number of seeds: plain ones are too narrow below about 30. Drawing both ways
+    counts what is left over beside seeds and clips up to three times, so the interval errs on the wide side.
+
+    Parameters
+    ----------
+    values
+        (..., seeds, clips) for the mean; with ``statistic`` (seeds, clips, ...), whatever it takes.
+    statistic
+        Of an array (seeds, clips, ...) to a number, such as a correlation or a ratio; the mean by default.
+    draws, seed
+        Number of resamples, and the generator's seed.
+    """
+    random = np.random.default_rng(seed)
+    values = _table(values) if statistic is None else np.asarray(values, dtype=np.float64)
+    seeds, clips = values.shape[-2:] if statistic is None else values.shape[:2]
+    if seeds < 2 or clips < 2:
+        raise ValueError(f"{seeds} seeds x {clips} clips: at least two of each to draw from")
+    if statistic is None:
+        times_seed = random.multinomial(seeds, np.full(seeds, 1 / seeds), size=draws)
+        times_clip = random.multinomial(clips, np.full(clips, 1 / clips), size=draws)
+        found = np.einsum("...sd,ds->...d", values @ times_clip.T, times_seed) / (seeds * clips)
+        estimate = values.mean(axis=(-2, -1))
+    else:
+        cells = (np.ix_(random.integers(seeds, size=seeds), random.integers(clips, size=clips)) for _ in range(draws))
+        found, estimate = np.array([statistic(values[cell]) for cell in cells]), np.asarray(statistic(values))
+    tail = _expanded(level, seeds)
+    low, high = np.quantile(found, [tail, 1 - tail], axis=-1)
+    return Interval(estimate, low, high)
+
+
+def smallest_p(seeds: int) -> float:
+    """The smallest two-sided p that flipping the signs of so many seeds can give: 2 of 2^n patterns."""
+    return min(1.0, 2.0 ** (1 - seeds))
+
+
+def permutation_test(differences: ArrayLike, draws: int = 100_000, seed: int = 0) -> float:
+    """Two-sided p of a paired permutation test: were the two systems' names exchanged at random within each seed.
+
+    Parameters
+    ----------
+    differences
+        (seeds,), one system's value minus the other's, seed by seed. Up to 16 seeds all sign patterns are looked at.
+    """
+    differences = np.asarray(differences, dtype=np.float64)
+    if differences.ndim != 1 or len(differences) == 0 or not np.isfinite(differences).all():
+        raise ValueError(f"differences {differences.shape}: one finite number a seed")
+    count = len(differences)
+    if count <= EXACT_UP_TO:
+        signs = 1 - 2 * (np.arange(2**count)[:, None] >> np.arange(count) & 1)
+        sums = np.abs(signs @ differences)
+        return float(np.mean(sums >= np.abs(differences.sum()) * (1 - 1e-12) - 1e-300))
+    signs = 1 - 2 * np.random.default_rng(seed).integers(2, size=(draws, count), dtype=np.int8)
+    extreme = (np.abs(signs @ differences) >= np.abs(differences.sum()) * (1 - 1e-12)).sum()
+    return float((extreme + 1) / (draws + 1))  # the pattern that was observed is one of them
+
+
+def holm(p_values: ArrayLike) -> np.ndarray:
+    """Holm's (1979) adjusted p of a family of tests, in the order given; NaN stays NaN and is not counted."""
+    p_values = np.asarray(p_values, dtype=np.float64)
+    adjusted, known = np.full_like(p_values, np.nan), np.flatnonzero(np.isfinite(p_values))
+    order = known[np.argsort(p_values[known], kind="stable")]
+    factors = len(order) - np.arange(len(order))
+    adjusted[order] = np.minimum(np.maximum.accumulate(factors * p_values[order]), 1.0)
+    return adjusted
+
+
+def effect_size(differences: ArrayLike) -> float:
+    """Hedges' g of paired differences (seeds,): their mean in their own standard deviations, corrected for few seeds.
+
+    NaN for one seed or differences without any spread.
+    """
+    differences = np.asarray(differences, dtype=np.float64)
+    count = len(differences)
+    spread = differences.std(ddof=1) if count > 1 else 0.0
+    if spread == 0:
+        return float("nan")
+    return float(differences.mean() / spread * (1 - 3 / (4 * (count - 1) - 1)) if count > 2 else np.nan)
+
+
+def pooled_t_test(first: ArrayLike, second: ArrayLike) -> tuple[float, float]:
+    """The paper's test (its Section 6): a paired t-test over all seeds x clips as if independent; t and p.
+
+    They are not: the p is far too small wherever clips or seeds have anything in common.
+    """
+    result = stats.ttest_rel(np.ravel(first), np.ravel(second))
+    return float(result.statistic), float(result.pvalue)
+
+
+def by_seed_and_clip(values: pd.DataFrame, systems: Sequence[str], column: str = "value") -> list[pd.DataFrame]:
+    """Tables seed x clip of systems, cut to the seeds and clips that all of them have.
+
+    Parameters
+    ----------
+    values
+        Tidy: system, seed, clip and the column.
+    """
+    if values.duplicated(["system", "seed", "clip"]).any():
+        raise ValueError("a system, seed and clip has several values: choose one attack")
+    parts = [
+        values[values["system"] == name].pivot(index="seed", columns="clip", values=column).dropna(axis=1)
+        for name in systems
+    ]
+    seeds = sorted(set.intersection(*(set(part.index) for part in parts)))
+    clips = sorted(set.intersection(*(set(part.columns) for part in parts)))
+    return [part.loc[seeds, clips] for part in parts]
+
+
+def _interval(values: np.ndarray, level: float) -> tuple[Interval, str]:
+    """The interval that so many seeds allow, and what must be said about it."""
+    if len(values) < ENOUGH_SEEDS:
+        return clips_interval(values, level), CONDITIONAL
+    return random_effects_interval(values, level), "over new seeds and clips"
+
+
+def system_means(values: pd.DataFrame, column: str = "value", level: float = 0.95) -> pd.DataFrame:
+    """Mean of each system with its interval; below five seeds it is conditional on the trained networks, and says so.
+
+    Parameters
+    ----------
+    values
+        Tidy: system, seed, clip and the column.
+    """
+    rows = []
+    for name in [name for name in SYSTEMS if name in set(values["system"])]:
+        (table,) = by_seed_and_clip(values, [name], column)
+        interval, holds = _interval(table.to_numpy(), level)
+        rows.append({"system": name, "seeds": len(table), "clips": table.shape[1], "mean": interval.estimate})
+        rows[-1] |= {"low": interval.low, "high": interval.high, "interval": holds}
+    return pd.DataFrame(rows).astype({"mean": float, "low": float, "high": float}).set_index("system")
+
+
+def compare_systems(
+    values: pd.DataFrame,
+    column: str = "value",
+    pairs: Sequence[tuple[str, str]] | None = None,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Every pair of systems: difference, interval, permutation test over seeds, effect size, and the paper's test.
+
+    Parameters
+    ----------
+    values
+        Tidy: system, seed, clip and the column; one value each (one attack).
+    pairs
+        Pairs to compare, by default all; they are the family of Holm's correction.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a pair. ``difference`` is first minus second. ``share`` is the share of seeds and clips where the first
+        has the larger value (ties count half). ``verdict`` says "untestable with n seeds" where even the clearest
+        outcome could not reach significance after Holm's correction.
+    """
+    names = [name for name in SYSTEMS if name in set(values["system"])]
+    pairs = list(combinations(names, 2)) if pairs is None else list(pairs)
+    rows = []
+    for first, second in pairs:
+        a, b = (table.to_numpy() for table in by_seed_and_clip(values, [first, second], column))
+        if a.size == 0:
+            raise ValueError(f"{first} and {second} have no seed and clip in common: they cannot be compared")
+        interval, holds = _interval(a - b, level)
+        of_seed = (a - b).mean(axis=1)
+        t, p = pooled_t_test(a, b)
+        rows.append(
+            {
+                "first": first, "second": second, "seeds": len(a), "clips": a.shape[1],
+                "difference": float(interval.estimate), "low": float(interval.low), "high": float(interval.high),
+                "interval": holds, "p": permutation_test(of_seed), "hedges_g": effect_size(of_seed),
+                "share": float(np.mean((a > b) + 0.5 * (a == b))), "pooled_t": t, "pooled_p": p,
+            }
+        )  # fmt: skip
+    table = pd.DataFrame(rows)
+    table.insert(table.columns.get_loc("p") + 1, "p_holm", holm(table["p"]) if rows else [])
+    reachable = [len(rows) * smallest_p(seeds) <= 1 - level for seeds in table["seeds"]]
+    table["verdict"] = [
+        f"untestable with {row.seeds} seed{'s' if row.seeds > 1 else ''}" if not can
+        else "differ" if row.p_holm <= 1 - level else "no difference shown"
+        for row, can in zip(table.itertuples(), reachable, strict=True)
+    ]  # fmt: skip
+    return table

@@ -1,0 +1,199 @@
+"""Statistics: intervals cover what they promise, tests keep their level, and few seeds are not talked over."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from mer_lib import statistics
+
+SEEDS, CLIPS, STUDIES = 10, 36, 3000
+
+
+def crossed(spread_seed: float, spread_clip: float, spread_rest: float, mean: float, studies: int = STUDIES, seed=0):
+    """Differences (studies, seeds, clips) with what all seeds and all clips have in common."""
+    random = np.random.default_rng(seed)
+    return (
+        mean
+        + spread_seed * random.normal(size=(studies, SEEDS, 1))
+        + spread_clip * random.normal(size=(studies, 1, CLIPS))
+        + spread_rest * random.normal(size=(studies, SEEDS, CLIPS))
+    )
+
+
+def coverage(interval: statistics.Interval, mean: float) -> float:
+    return float(np.mean((interval.low <= mean) & (mean <= interval.high)))
+
+
+WORLDS = {"balanced": (0.3, 0.5, 1.0), "seeds decide": (1.0, 0.3, 1.0), "clips decide": (0.05, 1.0, 0.5)}
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.7], ids=["no difference", "a difference"])
+@pytest.mark.parametrize("world", WORLDS)
+def test_95_percent_intervals_cover_92_to_98_percent(world, mean):
+    values = crossed(*WORLDS[world], mean)
+    assert 0.92 <= coverage(statistics.random_effects_interval(values), mean) <= 0.98
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.7], ids=["no difference", "a difference"])
+@pytest.mark.parametrize("world", WORLDS)
+def test_the_crossed_bootstrap_covers_too_and_errs_on_the_wide_side(world, mean):
+    values = crossed(*WORLDS[world], mean, studies=800)
+    assert 0.92 <= coverage(statistics.crossed_bootstrap(values, draws=600), mean) <= 0.995
+
+
+def test_what_pools_seeds_and_clips_does_not_cover():
+    values = crossed(*WORLDS["seeds decide"], 0.0)
+    flat = values.reshape(STUDIES, -1)
+    half = stats.t.ppf(0.975, flat.shape[1] - 1) * flat.std(axis=1, ddof=1) / np.sqrt(flat.shape[1])
+    assert np.mean(np.abs(flat.mean(axis=1)) <= half) < 0.6
+
+
+def test_the_permutation_test_keeps_its_level_and_the_pooled_one_does_not():
+    values = crossed(*WORLDS["seeds decide"], 0.0, studies=600)
+    exact = np.array([statistics.permutation_test(part.mean(axis=1)) for part in values])
+    pooled = np.array([statistics.pooled_t_test(part, np.zeros_like(part))[1] for part in values])
+    assert np.mean(exact <= 0.05) <= 0.08
+    assert np.mean(pooled <= 0.05) > 0.3
+
+
+def test_without_common_seeds_and_clips_the_interval_is_nearly_that_of_independent_values():
+    values = crossed(0.0, 0.0, 1.0, 0.0, studies=500)
+    interval = statistics.random_effects_interval(values)
+    naive = 2 * stats.t.ppf(0.975, SEEDS * CLIPS - 1) / np.sqrt(SEEDS * CLIPS)
+    assert 1.0 <= np.median(interval.high - interval.low) / naive < 1.4
+
+
+def test_one_interval_over_clips_is_scipys():
+    values = np.random.default_rng(1).normal(size=(1, CLIPS))
+    interval = statistics.clips_interval(values)
+    theirs = stats.ttest_1samp(values[0], 0).confidence_interval(0.95)
+    assert (interval.low, interval.high) == pytest.approx((theirs.low, theirs.high))
+
+
+def test_if_clips_are_all_alike_only_seeds_count():
+    of_seed = np.random.default_rng(2).normal(size=SEEDS)
+    interval = statistics.random_effects_interval(np.repeat(of_seed[:, None], CLIPS, axis=1))
+    theirs = stats.ttest_1samp(of_seed, 0).confidence_interval(0.95)
+    assert (interval.low, interval.high) == pytest.approx((theirs.low, theirs.high))
+
+
+@pytest.mark.parametrize("count", [3, 7, 10])
+def test_the_permutation_test_is_scipys(count):
+    random = np.random.default_rng(count)
+    first, second = random.normal(size=(2, count)) + [[0.8], [0.0]]
+    theirs = stats.permutation_test(
+        (first, second), lambda a, b, axis: (a - b).mean(axis=axis), permutation_type="samples", n_resamples=np.inf,
+        vectorized=True,
+    )  # fmt: skip
+    assert statistics.permutation_test(first - second) == pytest.approx(theirs.pvalue)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(-5, 5), min_size=2, max_size=9), st.floats(0.1, 10), st.randoms(use_true_random=False))
+def test_the_permutation_test_does_not_care_for_order_sign_and_unit(differences, unit, random):
+    p = statistics.permutation_test(differences)
+    shuffled = list(differences)
+    random.shuffle(shuffled)
+    assert statistics.permutation_test(shuffled) == pytest.approx(p)
+    assert statistics.permutation_test([-value for value in differences]) == pytest.approx(p)
+    assert statistics.smallest_p(len(differences)) <= p <= 1
+    assert statistics.permutation_test([unit * value for value in differences]) == pytest.approx(p, abs=0.02)
+
+
+def test_many_seeds_are_tested_by_drawing_and_never_reach_zero():
+    assert statistics.permutation_test(np.ones(20)) == pytest.approx(1e-5, rel=2)
+    balanced = np.tile([1.0, -1.0], 10)
+    assert statistics.permutation_test(balanced) == 1.0
+
+
+def test_the_clearest_outcome_has_the_smallest_p():
+    assert statistics.permutation_test([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]) == statistics.smallest_p(6) == 1 / 32
+
+
+def test_holm_by_hand():
+    np.testing.assert_allclose(statistics.holm([0.01, 0.04, 0.03]), [0.03, 0.06, 0.06])
+    np.testing.assert_allclose(statistics.holm([0.6, np.nan, 0.5]), [1.0, np.nan, 1.0])
+
+
+def test_the_pooled_test_is_scipys_paired_t_test():
+    random = np.random.default_rng(3)
+    first, second = random.normal(size=(2, 4, 5))
+    theirs = stats.ttest_rel(first.ravel(), second.ravel())
+    assert statistics.pooled_t_test(first, second) == (theirs.statistic, theirs.pvalue)
+
+
+def test_an_effect_size_by_hand():
+    differences = np.array([1.0, 2.0, 3.0])
+    assert statistics.effect_size(differences) == pytest.approx(2.0 * (1 - 3 / 7))
+    assert np.isnan(statistics.effect_size([1.0])) and np.isnan(statistics.effect_size([1.0, 1.0]))
+
+
+def test_a_bootstrap_of_any_statistic():
+    random = np.random.default_rng(4)
+    ratings = random.normal(size=(1, CLIPS)) + np.zeros((SEEDS, 1))
+    pairs = np.stack([ratings, ratings + 0.5 * random.normal(size=ratings.shape)], axis=-1)
+    interval = statistics.crossed_bootstrap(
+        pairs, lambda part: np.corrcoef(part[..., 0].ravel(), part[..., 1].ravel())[0, 1], draws=300
+    )
+    assert interval.low < interval.estimate < interval.high < 1
+    again = statistics.crossed_bootstrap(pairs[..., 0], draws=50, seed=1)
+    assert again == statistics.crossed_bootstrap(pairs[..., 0], draws=50, seed=1)
+
+
+def tidy(seeds: int, difference: float = 1.0) -> pd.DataFrame:
+    random = np.random.default_rng(5)
+    clip = random.normal(size=CLIPS)
+    rows = [
+        {"system": system, "seed": seed, "clip": f"{index:03d}", "value": mean + value + 0.1 * random.normal()}
+        for system, mean in (("A2E", difference), ("A2M2E", 0.0), ("aA2E", 0.0))
+        for seed in range(seeds)
+        for index, value in enumerate(clip)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_every_pair_is_compared():
+    table = statistics.compare_systems(tidy(10)).set_index(["first", "second"])
+    assert list(table.index) == [("A2E", "A2M2E"), ("A2E", "aA2E"), ("A2M2E", "aA2E")]
+    found = table.loc[("A2E", "A2M2E")]
+    assert found["verdict"] == "differ" and found["low"] < found["difference"] < found["high"]
+    assert found["difference"] == pytest.approx(1, abs=0.05) and found["share"] == 1.0 and found["hedges_g"] > 5
+    assert found["p_holm"] == pytest.approx(3 * statistics.smallest_p(10))
+    assert table.loc[("A2M2E", "aA2E"), "verdict"] == "no difference shown"
+
+
+@pytest.mark.parametrize(("seeds", "verdict"), [(1, "untestable with 1 seed"), (4, "untestable with 4 seeds")])
+def test_few_seeds_are_called_what_they_are(seeds, verdict):
+    table = statistics.compare_systems(tidy(seeds))
+    assert set(table["verdict"]) == {verdict}
+    assert set(table["interval"]) == {statistics.CONDITIONAL}
+    assert set(statistics.system_means(tidy(seeds))["interval"]) == {statistics.CONDITIONAL}
+
+
+def test_significance_must_be_reachable_after_holms_correction():
+    # Six seeds reach 1/32 alone; times three pairs that is .09
+    assert set(statistics.compare_systems(tidy(6))["verdict"]) == {"untestable with 6 seeds"}
+    one = statistics.compare_systems(tidy(6), pairs=[("A2E", "A2M2E")])
+    assert list(one["verdict"]) == ["differ"] and "new seeds" in one["interval"][0]
+
+
+def test_pairs_are_compared_on_the_seeds_and_clips_that_both_have():
+    values = tidy(6)
+    values = values[~((values["system"] == "A2M2E") & (values["seed"] > 2))]
+    values = values[~((values["system"] == "A2E") & (values["clip"] == "000"))]
+    (row,) = statistics.compare_systems(values, pairs=[("A2E", "A2M2E")]).itertuples()
+    assert (row.seeds, row.clips) == (3, CLIPS - 1)
+
+
+def test_several_attacks_at_once_and_holes_are_refused():
+    with pytest.raises(ValueError, match="choose one attack"):
+        statistics.compare_systems(pd.concat([tidy(2), tidy(2)]))
+    with pytest.raises(ValueError, match="NaN"):
+        statistics.random_effects_interval([[1.0, np.nan], [1.0, 2.0]])
+    with pytest.raises(ValueError, match="at least two"):
+        statistics.random_effects_interval([[1.0, 2.0]])
