@@ -7,7 +7,12 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: workers share the cores
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+import hypothesis
 import pytest
+
+# No time limit for an example: workers share the cores. The same examples every time where many must agree.
+hypothesis.settings.register_profile("study", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.load_profile("study")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -42,7 +42,7 @@ AFTER_ATTACKS = {"analyse:08_robustness", "analyse:07_listen"}
 def finished_once(tmp_path_factory) -> Tree:
     """A tree whose tiny study has run, made once for all test processes."""
     base = tmp_path_factory.getbasetemp()
-    shared = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "finished tree"
+    shared = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "a finished tree's études & more"
     with filelock.FileLock(f"{shared}.lock"):
         if shared.is_dir():
             return Tree(shared)
@@ -56,8 +56,8 @@ def finished_once(tmp_path_factory) -> Tree:
 @pytest.fixture
 def finished(finished_once, tmp_path) -> Tree:
     """A copy of that tree, to be changed."""
-    shutil.copytree(finished_once.root, tmp_path / "a tree")
-    return Tree(tmp_path / "a tree")
+    shutil.copytree(finished_once.root, tmp_path / "a tree & its $HOME")
+    return Tree(tmp_path / "a tree & its $HOME")
 
 
 def would_run(tree: Tree) -> set[str]:

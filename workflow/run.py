@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
+import platformdirs
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from mer_lib.places import ROOT, atomic_write, runs_folder
@@ -85,8 +87,17 @@ def snakemake_command(folder: Path, cores: int, extra: list[str]) -> list[str]:
     here = ROOT / "workflow"
     command = [sys.executable, str(here / "start.py"), "snakemake", "--snakefile", str(here / "Snakefile")]
     command += ["--directory", str(folder), "--cores", str(cores), "--rerun-incomplete", "--keep-going", "--nocolor"]
-    # Snakemake's cache beside the study: the home folder may not be writable
-    return [*command, "--runtime-source-cache-path", str(folder / ".snakemake" / "source-cache"), *extra]
+    return [*command, *extra]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """What Snakemake and all below it inherit: the study's mark and, if the home folder takes none, a cache."""
+    inherited = os.environ | {STUDY_MARK: str(folder)}
+    try:
+        Path(platformdirs.user_cache_dir("snakemake", "snakemake")).mkdir(parents=True, exist_ok=True)
+    except OSError:
+        inherited["XDG_CACHE_HOME"] = str(folder / ".snakemake" / "cache")
+    return inherited
 
 
 def clear_leftovers(plan: Plan, folder: Path) -> None:
@@ -103,7 +114,9 @@ def clear_leftovers(plan: Plan, folder: Path) -> None:
     if any((folder / ".snakemake" / "locks").glob("*")):
         say("Removing the lock of an earlier run that was killed.")
         unlock = snakemake_command(folder, 1, ["--unlock"])
-        subprocess.run(unlock, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(
+            unlock, check=True, env=environment(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
 
 
 def run(plan: Plan, folder: Path, cores: int, extra: list[str]) -> tuple[int, Progress]:
@@ -116,7 +129,7 @@ def run(plan: Plan, folder: Path, cores: int, extra: list[str]) -> tuple[int, Pr
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
-            env=os.environ | {STUDY_MARK: str(folder)},
+            env=environment(folder),
         )
         try:
             while child.poll() is None:
@@ -148,7 +161,9 @@ def dry_run(plan: Plan, folder: Path, extra: list[str]) -> int:
         plan.write(Path(scratch) / PLAN)
         extra = ["--dry-run", "--nolock", "--config", f"plan={Path(scratch) / PLAN}", *extra]
         command = snakemake_command(folder, 1, extra)
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        done = subprocess.run(
+            command, env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
     if done.returncode:
         say(done.stdout)
         return done.returncode
