@@ -67,7 +67,8 @@ def headline(plan: Plan, results: pd.DataFrame) -> str:
     clips = f", {study['clips']} clips" if study["clips"] else ""
     return (
         f"corpus {Path(study['corpus']).name}{clips} ({', '.join(kinds)}), {study['split']} split, "
-        f"width {study['width']:g}, at most {study['epochs']} epochs, seeds {', '.join(map(str, seeds))}"
+        f"width {study['width']:g}, at most {study['epochs']} epochs, learning rate {study['learning_rate']:g}, "
+        f"seeds {', '.join(map(str, seeds))}"
     )
 
 
