@@ -36,7 +36,7 @@ def study_caption(results: pd.DataFrame) -> str:
         + _rate(results["learning_rate"]),
         "seeds: " + ", ".join(f"{system} {seeds[system]}" for system in SYSTEMS if system in seeds.index),
     ]
-    kinds = set(results["midlevel_kind"].dropna()) - {"annotated"}
+    kinds = set(results["midlevel_kind"].dropna()) - {"annotated", "not used", "none"}
     if kinds and any("M" in system for system in results["system"]):
         parts.insert(1, f"mid-level values {' and '.join(sorted(kinds))}")
     warning = " Fewer than five seeds: intervals are not meaningful." if seeds.min() < ENOUGH_SEEDS else ""

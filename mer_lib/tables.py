@@ -200,7 +200,7 @@ def head_weights(model: Network) -> pd.DataFrame:
 
 def _ranked(means: pd.Series, digits: int = 3) -> str:
     least, most = means.idxmin(), means.idxmax()
-    return f"least for {least} ({means[least]:+.{digits}f}) and most for {most} ({means[most]:+.{digits}f})"
+    return f"least for {least} ({means[least]:.{digits}f}) and most for {most} ({means[most]:.{digits}f})"
 
 
 def reading(results: pd.DataFrame) -> str:
@@ -256,7 +256,11 @@ def _claim(rows: pd.DataFrame) -> list[str]:
             + ", ".join(counts)
             + "."
         )
-    gradients = rows.drop_duplicates(["system", "seed"]).groupby("system")["train_gradients"].mean()
+    runs = rows.drop_duplicates(["system", "seed"]).groupby("system")
+    clean, gradients = runs["corr_clean"].mean(), runs["train_gradients"].mean()
+    if lines and clean["A2M2E"] < clean.drop("A2M2E").max():
+        before = ", ".join(f"{name} {clean[name]:.2f}" for name in SYSTEMS if name in clean)
+        lines.append(f"- Correlation before the attack: {before}. A system that predicts less has less to lose.")
     if trained and "A2M2E" in gradients and gradients["A2M2E"] > 0:
         ratio = gradients[trained].mean() / gradients["A2M2E"]
         lines.append(f"- Training {' and '.join(trained)} took {ratio:.1f} times the clip-gradients of training A2M2E.")

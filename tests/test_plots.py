@@ -177,6 +177,8 @@ def test_the_caption_says_what_limits_the_numbers():
     few, enough = captions.study_caption(results_frame(seeds=2)), captions.study_caption(results_frame(seeds=5))
     assert "simulated listeners" in few and "width 0.25" in few and "36 test clips" in few and "A2E 2" in few
     assert "intervals are not meaningful" in few and "intervals" not in enough
+    mixed = results_frame().assign(midlevel_kind="not used")
+    assert "not used" not in captions.study_caption(mixed)
     human = results_frame(seeds=5).assign(ratings_kind="human listeners", midlevel_kind="computed")
     assert "simulated" not in captions.study_caption(human) and "computed" in captions.study_caption(human)
 
@@ -187,6 +189,9 @@ def test_the_reading_follows_the_numbers():
     text = tables.reading(results.assign(mae_attacked=results["mae_attacked"].where(~robust, results["mae_clean"])))
     assert "the error rises least for A2M2E" in text
     assert "rise of MAE 2 of 2" in text and "simulated listeners" in text and "chance" not in text
+    assert "less to lose" not in text, "all predict equally well"
+    timid = results.assign(corr_clean=results["corr_clean"].where(~robust, 0.3))
+    assert "A2M2E 0.30" in tables.reading(timid) and "less to lose" in tables.reading(timid)
     weak = results.assign(mae_attacked=results["mae_attacked"] + np.where(robust, 1.0, 0.0))
     text = tables.reading(weak)
     assert "most for A2M2E" in text and "rise of MAE 0 of 2" in text
