@@ -42,6 +42,21 @@ def run_folder(study: str, system: str, seed: int) -> Path:
     return runs_folder(study) / system / f"seed-{seed}"
 
 
+def prepared_name(
+    corpus: str,
+    *,
+    clips: int | None = None,
+    shortcut: float = 0.0,
+    midlevel: str = "corpus",
+    split: str = "published",
+) -> str:
+    """Name of the folder that holds a corpus prepared so, for instance "etudes-60clips"."""
+    name = Path(corpus).name
+    name += f"-{clips}clips" if clips else ""
+    name += f"-shortcut{shortcut:g}-{split}" if shortcut else ""
+    return name + ("-computed" if midlevel == "computed" else "")
+
+
 def atomic_write(path: str | Path, write: Callable[[Path], None]) -> Path:
     """Write a file under a temporary name in its folder and rename it, so that it is there whole or not at all.
 
@@ -57,6 +72,9 @@ def atomic_write(path: str | Path, write: Callable[[Path], None]) -> Path:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         write(temporary)
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)  # some writers leave files that only their owner may read
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -30,9 +30,11 @@ from mer_lib.audio import (
     trim_zeros,
 )
 from mer_lib.dataset import EMOTIONS, MIDLEVEL, Corpus, CorpusError, split
-from mer_lib.places import atomic_write
+from mer_lib.places import atomic_write, prepared_name
 from mer_lib.shortcut import SHORTCUTS, VARIANTS, with_shortcut
 from mer_lib.spectrogram import FRAMES_PER_SECOND, LogSpectrogram
+
+__all__ = ["Prepared", "load_prepared", "prepare", "prepared_name", "spectrograms_of"]
 
 FORMAT = 1
 
@@ -119,21 +121,6 @@ def spectrograms_of(waveforms: np.ndarray, batch: int = 16, progress: bool = Fal
         bar = tqdm(batches, desc="spectrograms", unit="batch", disable=not progress)
         parts = [front_end(torch.tensor(np.array(waveforms[i : i + batch]))).numpy() for i in bar]
     return np.concatenate(parts)
-
-
-def prepared_name(
-    corpus: str,
-    *,
-    clips: int | None = None,
-    shortcut: float = 0.0,
-    midlevel: str = "corpus",
-    split: str = "published",
-) -> str:
-    """Name of the folder that holds a corpus prepared so, for instance "etudes-60clips"."""
-    name = Path(corpus).name
-    name += f"-{clips}clips" if clips else ""
-    name += f"-shortcut{shortcut:g}-{split}" if shortcut else ""
-    return name + ("-computed" if midlevel == "computed" else "")
 
 
 def _choose(corpus: Corpus, clips: int | None) -> Corpus:

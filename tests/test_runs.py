@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pandas as pd
 import pytest
@@ -91,3 +92,13 @@ def test_a_small_trained_network_of_every_system_comes_with_the_repository(syste
     run = load_pretrained(system)
     assert run.info["system"] == system and run.info["corpus"] == "etudes" and run.info["width"] == 0.25
     assert (run.folder / "weights.safetensors").stat().st_size < 1.2e6
+
+
+def test_others_may_read_what_was_written(run):
+    assert all(path.stat().st_mode & 0o044 == 0o044 & ~_umask() for path in run.folder.iterdir())
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

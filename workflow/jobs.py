@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mer_lib.places import ROOT, atomic_write, data_folder
+from mer_lib.places import ROOT, atomic_write, data_folder, prepared_name
 from workflow.code_digest import library_digest, notebook_digest
 from workflow.study import RESULTS_NOTEBOOK, Study, StudyError
 
@@ -78,8 +78,6 @@ class Plan:
     @cached_property
     def prepared(self) -> str:
         """Name of the prepared corpus."""
-        from mer_lib.preparation import prepared_name  # imports torch: only where it is needed
-
         settings = self.study
         return prepared_name(
             settings["corpus"],
