@@ -107,8 +107,13 @@ def project(delta: Tensor, inputs: Tensor, epsilon: float | Tensor, norm: str, d
 
 
 def settle(inputs: Tensor, delta: Tensor, epsilon: float | Tensor, norm: str) -> Tensor:
-    """inputs + delta, with roundings of that sum that would step over an l-inf budget taken back."""
+    """inputs + delta, with roundings of that sum that would step over the budget taken back."""
     adversarial = inputs + delta
+    if norm == "2":
+        while ((size := _flat_norm(adversarial.double() - inputs.double())) > epsilon).any():
+            # As float64: with budgets near the inputs' own rounding, a smaller delta may round to the same sum
+            delta = torch.where(size > epsilon, delta.double() * (epsilon / size) * (1 - 1e-6), delta.double())
+            adversarial = (inputs + delta).to(inputs.dtype)
     if norm == "inf":
         while (outside := (adversarial.double() - inputs.double()).abs() > epsilon).any():
             adversarial = torch.where(outside, torch.nextafter(adversarial, inputs), adversarial)

@@ -75,6 +75,14 @@ def test_the_budget_holds_and_the_loss_never_falls(epsilon, steps, restarts, nor
 
 
 @pytest.mark.parametrize("domain", ["spectrogram", "waveform"])
+@pytest.mark.parametrize("epsilon", [1e-7, 1e-5, 1e-3, 0.003])
+def test_an_l2_budget_holds_where_sums_are_rounded(epsilon, domain):
+    inputs, ratings = toy(1)
+    result = BIM(epsilon=epsilon, steps=4, norm="2", domain=domain).attack(Regressor(), inputs, ratings)
+    assert ((result.adversarial.double() - inputs.double()).norm(dim=1) <= epsilon).all()
+
+
+@pytest.mark.parametrize("domain", ["spectrogram", "waveform"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_the_budget_holds_on_the_studys_network(network, clips, domain, precision):
     epsilon = {"spectrogram": 0.1, "waveform": 1e-3}[domain]
