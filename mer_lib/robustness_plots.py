@@ -41,9 +41,10 @@ def loss_per_step(curves: Mapping[str, np.ndarray], title: str, caption: str) ->
         low, middle, high = np.quantile(curve, [0.1, 0.5, 0.9], axis=1)
         axis.fill_between(steps, low, high, color=ATTACKED, alpha=0.2, linewidth=0, label="80 % of the clips")
         axis.plot(steps, middle, color=ATTACKED, marker=".", label="median clip")
-        axis.set(xlabel="step", ylabel="mean squared error", title=name, ylim=(0, None))
+        axis.set(xlabel="step", ylabel="mean squared error", title=name)
         axis.label_outer()
         axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True, nbins=6))
+    axes[0, 0].set_ylim(bottom=0)  # once all curves are drawn: the panels share it
     axes[0, -1].legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     return finish(figure, title, caption)
 

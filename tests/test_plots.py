@@ -221,3 +221,13 @@ def test_group_table_counts_test_clips_that_share_a_group():
     parts = {"train": np.array([0, 2, 3]), "valid": np.array([4]), "test": np.array([1, 5])}
     row = tables.group_table(groups, {"published": parts}).loc["published"]
     assert row["group also in training"] == 1 and row["group unseen"] == 1 and row["train clips"] == 3
+
+
+def test_the_strongest_attacks_curve_is_shown_whole():
+    curves = {
+        "weak": np.full((5, 4), 0.01),
+        "strong": np.linspace(0.01, 9, 5)[:, None] * np.ones(4),
+        "last": np.full((5, 4), 0.02),
+    }
+    figure = robustness_plots.loss_per_step(curves, "Loss", "made up")
+    assert all(axis.get_ylim()[0] == 0 and axis.get_ylim()[1] > 9 for axis in figure.axes)
