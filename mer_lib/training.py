@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -167,6 +168,7 @@ class _Trainer:
             tensors |= {f"adam.{index}.{k}": v for k, v in state.items()}
         about = {"identity": identity, "history": self.history, "gradients": self.gradients}
         tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+        atomic_write(path.with_name("history.csv"), lambda part: pd.DataFrame(self.history).to_csv(part, index=False))
         atomic_write(path, lambda part: save_file(tensors, part, metadata={"state": json.dumps(about)}))
 
     def restore(self, path: Path, identity: dict) -> bool:
@@ -267,15 +269,17 @@ def train(
     resumed = trainer.restore(folder / "state.safetensors", identity_now)
     if resumed and progress:
         print(f"{system} seed {seed}: going on after epoch {len(trainer.history)}", flush=True)
-    with tqdm(
-        total=settings.epochs, initial=len(trainer.history), desc=system, unit="epoch", disable=not progress
-    ) as bar:
+    watched = progress and (sys.stderr.isatty() or "ipykernel" in sys.modules)
+    with tqdm(total=settings.epochs, initial=len(trainer.history), desc=system, disable=not watched) as bar:
         while not trainer.finished:
             trainer.epoch(len(trainer.history) + 1)
             trainer.save(folder / "state.safetensors", identity_now)
             row = trainer.history[-1]
+            line = f"loss {row['train_loss']:.4f}, validation correlation {row['valid_correlation']:.3f}"
             bar.update()
-            bar.set_postfix(loss=f"{row['train_loss']:.4f}", valid=f"{row['valid_correlation']:.3f}")
+            bar.set_postfix_str(line)
+            if progress and not watched:  # in a log a line an epoch, where a bar would fill it
+                print(f"{system} seed {seed} epoch {row['epoch']}: {line}, {row['seconds']:.1f} s", flush=True)
     return _finish(trainer, prepared, folder, identity_now)
 
 

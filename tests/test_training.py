@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -77,12 +79,23 @@ def test_an_interrupted_training_goes_on_as_if_nothing_had_happened(prepared, tm
     with pytest.raises(KeyboardInterrupt):
         quick(system, prepared, tmp_path / "cut", settings)
     assert not (tmp_path / "cut" / "run.json").exists() and (tmp_path / "cut" / "state.safetensors").exists()
+    assert len(pd.read_csv(tmp_path / "cut" / "history.csv")) == 2  # what happened so far can be read while it runs
     resumed = quick(system, prepared, tmp_path / "cut", settings)
     assert torch.equal(weights(whole), weights(resumed))
     columns = ["epoch", "train_loss", "valid_correlation", "valid_mae", "attacked_loss"]
     pd.testing.assert_frame_equal(whole.history[columns], resumed.history[columns])
     assert whole.info["gradients"] == resumed.info["gradients"]
     assert not (tmp_path / "cut" / "state.safetensors").exists()
+
+
+def test_a_log_gets_a_line_an_epoch(prepared, tmp_path, capfd, monkeypatch):
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    train("A2E", prepared, tmp_path / "run", seed=6, width=WIDTH, settings=QUICK, progress=True)
+    out, err = capfd.readouterr()
+    assert [line[:19] for line in out.splitlines()] == [
+        "A2E seed 6 epoch 1:",
+        "A2E seed 6 epoch 2:",
+    ] and "/2" not in err
 
 
 def test_a_damaged_or_foreign_state_is_not_gone_on_from(prepared, tmp_path):
