@@ -6,26 +6,19 @@ bootstrap that draws seeds and clips anew and apart (Owen 2007, Annals of Applie
 bootstrap"). Pairs of systems are tested over seeds by flipping signs, with Holm's correction. The paper's test, which
 pools seeds and clips, stands beside them under its name.
 
-Notebooks: 08_robustness, 09_credibility, 13_published_runs
+Notebooks: 09_credibility, 13_published_runs
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import combinations
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from mer_lib.captions import ENOUGH_SEEDS
-from mer_lib.models import SYSTEMS
-
 EXACT_UP_TO = 16  # seeds: 65 536 sign patterns are all looked at; above, patterns are drawn
-CONDITIONAL = "conditional on the trained networks"
-POOLED = "pooled paired t-test (the paper's: seeds x clips taken as independent)"
 
 
 class Interval(NamedTuple):
@@ -152,12 +145,13 @@ def permutation_test(differences: ArrayLike, draws: int = 100_000, seed: int = 0
     if differences.ndim != 1 or len(differences) == 0 or not np.isfinite(differences).all():
         raise ValueError(f"differences {differences.shape}: one finite number a seed")
     count = len(differences)
+    observed = np.abs(differences.sum()) - 1e-12 * np.abs(differences).sum()  # sums in another order round otherwise
     if count <= EXACT_UP_TO:
         signs = 1 - 2 * (np.arange(2**count)[:, None] >> np.arange(count) & 1)
         sums = np.abs(signs @ differences)
-        return float(np.mean(sums >= np.abs(differences.sum()) * (1 - 1e-12) - 1e-300))
+        return float(np.mean(sums >= observed))
     signs = 1 - 2 * np.random.default_rng(seed).integers(2, size=(draws, count), dtype=np.int8)
-    extreme = (np.abs(signs @ differences) >= np.abs(differences.sum()) * (1 - 1e-12)).sum()
+    extreme = (np.abs(signs @ differences) >= observed).sum()
     return float((extreme + 1) / (draws + 1))  # the pattern that was observed is one of them
 
 
@@ -191,97 +185,3 @@ def pooled_t_test(first: ArrayLike, second: ArrayLike) -> tuple[float, float]:
     """
     result = stats.ttest_rel(np.ravel(first), np.ravel(second))
     return float(result.statistic), float(result.pvalue)
-
-
-def by_seed_and_clip(values: pd.DataFrame, systems: Sequence[str], column: str = "value") -> list[pd.DataFrame]:
-    """Tables seed x clip of systems, cut to the seeds and clips that all of them have.
-
-    Parameters
-    ----------
-    values
-        Tidy: system, seed, clip and the column.
-    """
-    if values.duplicated(["system", "seed", "clip"]).any():
-        raise ValueError("a system, seed and clip has several values: choose one attack")
-    parts = [
-        values[values["system"] == name].pivot(index="seed", columns="clip", values=column).dropna(axis=1)
-        for name in systems
-    ]
-    seeds = sorted(set.intersection(*(set(part.index) for part in parts)))
-    clips = sorted(set.intersection(*(set(part.columns) for part in parts)))
-    return [part.loc[seeds, clips] for part in parts]
-
-
-def _interval(values: np.ndarray, level: float) -> tuple[Interval, str]:
-    """The interval that so many seeds allow, and what must be said about it."""
-    if len(values) < ENOUGH_SEEDS:
-        return clips_interval(values, level), CONDITIONAL
-    return random_effects_interval(values, level), "over new seeds and clips"
-
-
-def system_means(values: pd.DataFrame, column: str = "value", level: float = 0.95) -> pd.DataFrame:
-    """Mean of each system with its interval; below five seeds it is conditional on the trained networks, and says so.
-
-    Parameters
-    ----------
-    values
-        Tidy: system, seed, clip and the column.
-    """
-    rows = []
-    for name in [name for name in SYSTEMS if name in set(values["system"])]:
-        (table,) = by_seed_and_clip(values, [name], column)
-        interval, holds = _interval(table.to_numpy(), level)
-        rows.append({"system": name, "seeds": len(table), "clips": table.shape[1], "mean": interval.estimate})
-        rows[-1] |= {"low": interval.low, "high": interval.high, "interval": holds}
-    return pd.DataFrame(rows).astype({"mean": float, "low": float, "high": float}).set_index("system")
-
-
-def compare_systems(
-    values: pd.DataFrame,
-    column: str = "value",
-    pairs: Sequence[tuple[str, str]] | None = None,
-    level: float = 0.95,
-) -> pd.DataFrame:
-    """Every pair of systems: difference, interval, permutation test over seeds, effect size, and the paper's test.
-
-    Parameters
-    ----------
-    values
-        Tidy: system, seed, clip and the column; one value each (one attack).
-    pairs
-        Pairs to compare, by default all; they are the family of Holm's correction.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row a pair. ``difference`` is first minus second. ``share`` is the share of seeds and clips where the first
-        has the larger value (ties count half). ``verdict`` says "untestable with n seeds" where even the clearest
-        outcome could not reach significance after Holm's correction.
-    """
-    names = [name for name in SYSTEMS if name in set(values["system"])]
-    pairs = list(combinations(names, 2)) if pairs is None else list(pairs)
-    rows = []
-    for first, second in pairs:
-        a, b = (table.to_numpy() for table in by_seed_and_clip(values, [first, second], column))
-        if a.size == 0:
-            raise ValueError(f"{first} and {second} have no seed and clip in common: they cannot be compared")
-        interval, holds = _interval(a - b, level)
-        of_seed = (a - b).mean(axis=1)
-        t, p = pooled_t_test(a, b)
-        rows.append(
-            {
-                "first": first, "second": second, "seeds": len(a), "clips": a.shape[1],
-                "difference": float(interval.estimate), "low": float(interval.low), "high": float(interval.high),
-                "interval": holds, "p": permutation_test(of_seed), "hedges_g": effect_size(of_seed),
-                "share": float(np.mean((a > b) + 0.5 * (a == b))), "pooled_t": t, "pooled_p": p,
-            }
-        )  # fmt: skip
-    table = pd.DataFrame(rows)
-    table.insert(table.columns.get_loc("p") + 1, "p_holm", holm(table["p"]) if rows else [])
-    reachable = [len(rows) * smallest_p(seeds) <= 1 - level for seeds in table["seeds"]]
-    table["verdict"] = [
-        f"untestable with {row.seeds} seed{'s' if row.seeds > 1 else ''}" if not can
-        else "differ" if row.p_holm <= 1 - level else "no difference shown"
-        for row, can in zip(table.itertuples(), reachable, strict=True)
-    ]  # fmt: skip
-    return table

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -94,7 +93,11 @@ def test_the_permutation_test_is_scipys(count):
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.floats(-5, 5), min_size=2, max_size=9), st.floats(0.1, 10), st.randoms(use_true_random=False))
+@given(
+    st.lists(st.integers(-500, 500).map(lambda n: n / 100), min_size=2, max_size=9),
+    st.floats(0.1, 10),
+    st.randoms(use_true_random=False),
+)
 def test_the_permutation_test_does_not_care_for_order_sign_and_unit(differences, unit, random):
     p = statistics.permutation_test(differences)
     shuffled = list(differences)
@@ -102,7 +105,7 @@ def test_the_permutation_test_does_not_care_for_order_sign_and_unit(differences,
     assert statistics.permutation_test(shuffled) == pytest.approx(p)
     assert statistics.permutation_test([-value for value in differences]) == pytest.approx(p)
     assert statistics.smallest_p(len(differences)) <= p <= 1
-    assert statistics.permutation_test([unit * value for value in differences]) == pytest.approx(p, abs=0.02)
+    assert statistics.permutation_test([unit * value for value in differences]) == pytest.approx(p)
 
 
 def test_many_seeds_are_tested_by_drawing_and_never_reach_zero():
@@ -145,54 +148,7 @@ def test_a_bootstrap_of_any_statistic():
     assert again == statistics.crossed_bootstrap(pairs[..., 0], draws=50, seed=1)
 
 
-def tidy(seeds: int, difference: float = 1.0) -> pd.DataFrame:
-    random = np.random.default_rng(5)
-    clip = random.normal(size=CLIPS)
-    rows = [
-        {"system": system, "seed": seed, "clip": f"{index:03d}", "value": mean + value + 0.1 * random.normal()}
-        for system, mean in (("A2E", difference), ("A2M2E", 0.0), ("aA2E", 0.0))
-        for seed in range(seeds)
-        for index, value in enumerate(clip)
-    ]
-    return pd.DataFrame(rows)
-
-
-def test_every_pair_is_compared():
-    table = statistics.compare_systems(tidy(10)).set_index(["first", "second"])
-    assert list(table.index) == [("A2E", "A2M2E"), ("A2E", "aA2E"), ("A2M2E", "aA2E")]
-    found = table.loc[("A2E", "A2M2E")]
-    assert found["verdict"] == "differ" and found["low"] < found["difference"] < found["high"]
-    assert found["difference"] == pytest.approx(1, abs=0.05) and found["share"] == 1.0 and found["hedges_g"] > 5
-    assert found["p_holm"] == pytest.approx(3 * statistics.smallest_p(10))
-    assert table.loc[("A2M2E", "aA2E"), "verdict"] == "no difference shown"
-
-
-@pytest.mark.parametrize(("seeds", "verdict"), [(1, "untestable with 1 seed"), (4, "untestable with 4 seeds")])
-def test_few_seeds_are_called_what_they_are(seeds, verdict):
-    table = statistics.compare_systems(tidy(seeds))
-    assert set(table["verdict"]) == {verdict}
-    assert set(table["interval"]) == {statistics.CONDITIONAL}
-    assert set(statistics.system_means(tidy(seeds))["interval"]) == {statistics.CONDITIONAL}
-
-
-def test_significance_must_be_reachable_after_holms_correction():
-    # Six seeds reach 1/32 alone; times three pairs that is .09
-    assert set(statistics.compare_systems(tidy(6))["verdict"]) == {"untestable with 6 seeds"}
-    one = statistics.compare_systems(tidy(6), pairs=[("A2E", "A2M2E")])
-    assert list(one["verdict"]) == ["differ"] and "new seeds" in one["interval"][0]
-
-
-def test_pairs_are_compared_on_the_seeds_and_clips_that_both_have():
-    values = tidy(6)
-    values = values[~((values["system"] == "A2M2E") & (values["seed"] > 2))]
-    values = values[~((values["system"] == "A2E") & (values["clip"] == "000"))]
-    (row,) = statistics.compare_systems(values, pairs=[("A2E", "A2M2E")]).itertuples()
-    assert (row.seeds, row.clips) == (3, CLIPS - 1)
-
-
-def test_several_attacks_at_once_and_holes_are_refused():
-    with pytest.raises(ValueError, match="choose one attack"):
-        statistics.compare_systems(pd.concat([tidy(2), tidy(2)]))
+def test_holes_and_too_few_are_refused():
     with pytest.raises(ValueError, match="NaN"):
         statistics.random_effects_interval([[1.0, np.nan], [1.0, 2.0]])
     with pytest.raises(ValueError, match="at least two"):

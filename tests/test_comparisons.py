@@ -1,0 +1,85 @@
+"""Comparisons of systems: every pair, on what both have, and few seeds are called what they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mer_lib import comparisons, statistics
+
+CLIPS = 36
+
+
+def tidy(seeds: int, difference: float = 1.0) -> pd.DataFrame:
+    random = np.random.default_rng(5)
+    clip = random.normal(size=CLIPS)
+    rows = [
+        {"system": system, "seed": seed, "clip": f"{index:03d}", "value": mean + value + 0.1 * random.normal()}
+        for system, mean in (("A2E", difference), ("A2M2E", 0.0), ("aA2E", 0.0))
+        for seed in range(seeds)
+        for index, value in enumerate(clip)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_every_pair_is_compared():
+    table = comparisons.compare_systems(tidy(10)).set_index(["first", "second"])
+    assert list(table.index) == [("A2E", "A2M2E"), ("A2E", "aA2E"), ("A2M2E", "aA2E")]
+    found = table.loc[("A2E", "A2M2E")]
+    assert found["verdict"] == "differ" and found["low"] < found["difference"] < found["high"]
+    assert found["difference"] == pytest.approx(1, abs=0.05) and found["share"] == 1.0 and found["hedges_g"] > 5
+    assert found["p_holm"] == pytest.approx(3 * statistics.smallest_p(10))
+    assert table.loc[("A2M2E", "aA2E"), "verdict"] == "no difference shown"
+
+
+@pytest.mark.parametrize(("seeds", "verdict"), [(1, "untestable with 1 seed"), (4, "untestable with 4 seeds")])
+def test_few_seeds_are_called_what_they_are(seeds, verdict):
+    table = comparisons.compare_systems(tidy(seeds))
+    assert set(table["verdict"]) == {verdict}
+    assert set(table["interval"]) == {comparisons.CONDITIONAL}
+    assert set(comparisons.system_means(tidy(seeds))["interval"]) == {comparisons.CONDITIONAL}
+
+
+def test_significance_must_be_reachable_after_holms_correction():
+    # Six seeds reach 1/32 alone; times three pairs that is .09
+    assert set(comparisons.compare_systems(tidy(6))["verdict"]) == {"untestable with 6 seeds"}
+    one = comparisons.compare_systems(tidy(6), pairs=[("A2E", "A2M2E")])
+    assert list(one["verdict"]) == ["differ"] and "new seeds" in one["interval"][0]
+
+
+def test_pairs_are_compared_on_the_seeds_and_clips_that_both_have():
+    values = tidy(6)
+    values = values[~((values["system"] == "A2M2E") & (values["seed"] > 2))]
+    values = values[~((values["system"] == "A2E") & (values["clip"] == "000"))]
+    (row,) = comparisons.compare_systems(values, pairs=[("A2E", "A2M2E")]).itertuples()
+    assert (row.seeds, row.clips) == (3, CLIPS - 1)
+
+
+def test_several_attacks_at_once_are_refused():
+    with pytest.raises(ValueError, match="choose one attack"):
+        comparisons.compare_systems(pd.concat([tidy(2), tidy(2)]))
+
+
+def test_one_value_a_run_leaves_seeds_alone_to_vary():
+    runs = tidy(8).groupby(["system", "seed"], as_index=False)["value"].mean()
+    values = comparisons.of_runs(runs, runs["value"])
+    table = comparisons.compare_systems(values, pairs=[("A2E", "A2M2E")])
+    assert table["interval"][0] == comparisons.THESE_CLIPS and table["verdict"][0] == "differ"
+    assert "not meaningful" in comparisons.compare_systems(values[values["seed"] < 3])["interval"][0]
+
+
+def test_the_rise_of_a_clip_by_hand():
+    predictions = pd.DataFrame(
+        {
+            "system": "A2E", "seed": 1, "attack": "bim", "clip": ["1", "1", "2", "2"],
+            "emotion": ["sad", "happy"] * 2, "rating": [0.5, 0.5, 0.2, np.nan], "clean": [0.4, 0.5, 0.2, 0.9],
+            "attacked": [0.9, 0.7, 0.1, 0.0],
+        }
+    )  # fmt: skip
+    rises = comparisons.clip_rises(predictions).set_index("clip")
+    assert rises["rise"].to_dict() == pytest.approx({"1": (0.3 + 0.2) / 2, "2": 0.1})
+    assert rises.loc["2", "rise_over_spread"] == pytest.approx(0.1 / ((0.1 + 0.2) / 2))
+    two = pd.concat([predictions, predictions.assign(system="A2M2E", attacked=0.5)])
+    table = comparisons.shown(comparisons.compare_attacks(two))
+    assert list(table["attack"]) == ["bim"] and table["p (permutation, Holm)"][0] == "–"
