@@ -148,7 +148,8 @@ def compare_systems(
             raise ValueError(f"{first} and {second} have no seed and clip in common: they cannot be compared")
         interval, holds = _interval(a - b, level)
         of_seed = (a - b).mean(axis=1)
-        t, p = pooled_t_test(a, b)
+        # With one value a seed there is nothing that could be pooled
+        t, p = pooled_t_test(a, b) if a.shape[1] > 1 else (np.nan, np.nan)
         rows.append(
             {
                 "first": first, "second": second, "seeds": len(a), "clips": a.shape[1],
@@ -190,7 +191,9 @@ def shown(comparison: pd.DataFrame) -> pd.DataFrame:
     """A comparison as notebooks show it: columns in words, numbers rounded, the paper's test labelled as what it is."""
     table = comparison.rename(columns=SHOWN)[[*(["attack"] if "attack" in comparison else []), *SHOWN.values()]].copy()
     for name in ("p (permutation, Holm)", "its p"):
-        table[name] = [f"{p:.3f}" if p >= 0.001 else "< .001" for p in table[name]]
+        table[name] = ["–" if np.isnan(p) else f"{p:.3f}" if p >= 0.001 else "< .001" for p in table[name]]
     untestable = table["verdict"].str.startswith("untestable")
     table.loc[untestable, "p (permutation, Holm)"] = "–"
+    if table["pooled paired t"].isna().all():
+        table = table.drop(columns=["pooled paired t", "its p"])
     return table.round(4)

@@ -9,9 +9,11 @@ Notebook: 09_credibility
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import soundfile
 import soxr
 import torch
@@ -21,6 +23,7 @@ from torch import Tensor, nn
 from mer_lib.audio import SAMPLE_RATE
 from mer_lib.bim import BIM, AttackResult
 from mer_lib.family import predictions_on
+from mer_lib.metrics import mean_absolute_error, snr_db
 
 KINDS = {
     "vorbis": "Ogg Vorbis round trip; strength is the quality, 0 to 1",
@@ -100,3 +103,36 @@ class Corruption:
         attacked, after = predictions_on(model, changed, ratings, judge)
         losses = (before, after, torch.stack([before, after]))
         return AttackResult(changed, changed - inputs, clean, attacked, *losses, gradients=0)
+
+
+ORDINARY = (
+    Corruption(kind="vorbis", strength=0.4),
+    Corruption(kind="mp3", strength=0.4),
+    Corruption(kind="resample", strength=16000),
+    Corruption(kind="tilt", strength=3.0),
+    Corruption(kind="tilt", strength=-3.0),
+    Corruption(kind="noise", strength=40.0),
+    Corruption(kind="noise", strength=20.0),
+)
+
+
+def corruption_table(
+    models: Mapping[str, nn.Module], waveforms: Tensor, ratings: Tensor, corruptions: Sequence[Corruption] = ORDINARY
+) -> pd.DataFrame:
+    """Rise of each network's MAE under ordinary corruptions: a row a corruption, its median SNR, a column a network.
+
+    Parameters
+    ----------
+    models
+        Name -> network that hears waveforms (clips, samples).
+    """
+    rows = {}
+    for corruption in corruptions:
+        changed = torch.from_numpy(np.stack([corruption.apply(clip) for clip in waveforms.numpy()]))
+        row = rows[f"{corruption.kind} {corruption.strength:g}"] = {}
+        row["SNR (dB)"] = float(np.median(snr_db(waveforms, changed)))
+        for name, model in models.items():
+            judge = BIM(epsilon=0, steps=0, domain="waveform", batch_size=corruption.batch_size)
+            said = [predictions_on(model, clips, ratings, judge)[0] for clips in (waveforms, changed)]
+            row[name] = mean_absolute_error(ratings, said[1]) - mean_absolute_error(ratings, said[0])
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("corruption")

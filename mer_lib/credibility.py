@@ -9,8 +9,10 @@ Notebook: 09_credibility
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,11 +22,40 @@ from mer_lib.evidence import Evidence, Settings
 from mer_lib.gradient_free import KINDS
 from mer_lib.metrics import mean_absolute_error, mean_correlation
 from mer_lib.models import SYSTEMS
+from mer_lib.places import run_folder
+from mer_lib.preparation import Prepared
+from mer_lib.runs import Run
+from mer_lib.starting import run_at_hand
 from mer_lib.tables import with_changes
 
 PASSED, FAILED = "passed", "failed"
 STABLE = 0.02  # more steps, restarts or other step sizes may change the rise of the MAE by less than this share
 NOISE_SHARE = 0.2  # noise of the same budget reaches less than this share of the attack's rise
+# The order of the ladder, the weak attacks first; "*" stands for what follows
+LADDER = (
+    *(f"{kind} noise" for kind in KINDS), "from *", "Square", "FGSM", "PGD", "BIM", "BIM, step x *",
+    "BIM, restarts doubled", "BIM, steps doubled", "APGD", "APGD on the correlation",
+)  # fmt: skip
+
+
+def networks_at_hand(
+    study: str, systems: Sequence[str], seed: int, prepared: str, data_dir: str | Path = "data"
+) -> tuple[dict[str, Run], Prepared, str]:
+    """Trained networks of several systems that share a corpus: the study's own, or the pretrained where it has none.
+
+    Returns
+    -------
+    dict, Prepared, str
+        System -> run, in the order asked for; the third says in a sentence what they are and which are missing.
+
+    Notebook: 09_credibility
+    """
+    finished = [name for name in systems if (run_folder(study, name, seed) / "run.json").is_file()]
+    found = {name: run_at_hand(study, name, seed, prepared, data_dir) for name in finished or systems}
+    said = f"Networks of study {study!r}, seed {seed}." if finished else next(iter(found.values()))[2]
+    if finished and (missing := [name for name in systems if name not in finished]):
+        said += f" Not trained there with this seed: {', '.join(missing)}."
+    return {name: run for name, (run, _, _) in found.items()}, next(iter(found.values()))[1], said
 
 
 def masking_checks(evidence: Evidence) -> list[tuple[str, str, str, bool]]:
@@ -171,3 +202,41 @@ def at_equal_correlation(results: pd.DataFrame, tolerance: float = 0.02) -> pd.D
             rows.append([attack, first, second, told, *changes])
     columns = ["attack", "first", "second", "compared", "difference of the rise", "difference of rise / spread"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def ladder(evidences: Mapping[str, Evidence]) -> pd.DataFrame:
+    """Rise of the MAE of every network under every attack, the weak ones first: columns system, attack, rise."""
+    names = dict.fromkeys(name for evidence in evidences.values() for name in evidence.results)
+    order = [name for step in LADDER for name in names if fnmatchcase(name, step)]
+    return pd.DataFrame(
+        [[system, name, e.rise(name)] for name in order for system, e in evidences.items() if name in e.results],
+        columns=["system", "attack", "rise"],
+    )
+
+
+def curves(evidences: Mapping[str, Evidence]) -> pd.DataFrame:
+    """The curves of all networks: system, epsilon, mae, corr."""
+    return pd.concat([e.curve.assign(system=name) for name, e in evidences.items()], ignore_index=True)
+
+
+def reading(tables: Mapping[str, pd.DataFrame]) -> str:
+    """What the tables of :func:`checks` allow to say, in Markdown; computed from the verdicts.
+
+    Parameters
+    ----------
+    tables
+        System -> its table.
+    """
+    lines = []
+    for system, table in tables.items():
+        failed = list(table.loc[table["verdict"] == FAILED, "check"])
+        if not failed:
+            lines.append(
+                f"- **{system}**: all {len(table)} checks passed: the attack may carry a claim at this budget."
+            )
+            continue
+        lines.append(
+            f"- **{system}**: {len(failed)} of {len(table)} checks failed ({'; '.join(failed)}). Its figures are lower "
+            "bounds of the harm; no claim of robustness may rest on them."
+        )
+    return "\n".join(lines)

@@ -42,12 +42,13 @@ class Settings:
     step_factors: tuple[float, ...] = (0.25, 0.5, 2.0)
     queries: int = 100
     seed: int = 0
+    precision: str = "float32"
     batch_size: int = 8
 
     def attack(self, method: type[BIM] = BIM, /, **changes: object) -> BIM:
         """An attack of the family with these settings."""
-        common = {"domain": self.domain, "epsilon": self.epsilon, "seed": self.seed, "batch_size": self.batch_size}
-        return method(**{**common, "steps": self.steps, **changes})
+        names = ("domain", "epsilon", "steps", "seed", "precision", "batch_size")
+        return method(**{**{name: getattr(self, name) for name in names}, **changes})
 
 
 @dataclass(frozen=True, kw_only=True)
