@@ -20,8 +20,10 @@ from mer_lib.audio import write_flac
 from mer_lib.bim import BIM, AttackResult, forward, frozen
 from mer_lib.dataset import EMOTIONS, MIDLEVEL
 from mer_lib.models import Prediction
+from mer_lib.perceptibility import perceptibility
 from mer_lib.places import atomic_write, runs_folder
 from mer_lib.preparation import Prepared
+from mer_lib.rendering import render_attack
 from mer_lib.runs import Run, RunError, find_runs, load_run, provenance
 
 RESULTS = (
@@ -32,6 +34,8 @@ RESULTS = (
     "restarts", "precision", "published_update", "commit", "fingerprint", "weights_sha256",
 )  # fmt: skip
 SECONDS = ("train_seconds", "attack_seconds")
+# Raised when sounds are rendered or measured in another way: attacks measured as before are then made again.
+SOUND_FORMAT = 1
 
 
 def attack_inputs(run: Run, prepared: Prepared, domain: str, rows: np.ndarray) -> torch.Tensor:
@@ -61,8 +65,11 @@ def attack_run(
     """Attack a run's clips and write what came out; an attack that is done is read instead.
 
     Writes ``attacks/<name>/`` in the run's folder: predictions.csv (a row per clip and emotion), midlevel.csv (systems
-    with a bottleneck), examples/*.flac (waveform attacks; clean and attacked, level as attacked, 24 bits) and, last,
-    metrics.json.
+    with a bottleneck), sound.csv (a row per clip: how audible, and what the error rises by when the network hears the
+    sound), examples/*.flac (clean, and attacked or rendered; level as attacked, 24 bits) and, last, metrics.json.
+
+    An attack on spectrograms is rendered as sound (:mod:`mer_lib.rendering`): its SNR is that of the rendering, and
+    what the network says to the renderings stands in rendered.csv beside what it said to the attacked spectrograms.
 
     Parameters
     ----------
@@ -82,6 +89,7 @@ def attack_run(
         "attack": _settings(bim),
         "clips": clips,
         "examples": examples,
+        "sound": SOUND_FORMAT,
         "weights_sha256": run.info["weights_sha256"],
     }
     if (folder / "metrics.json").is_file():
@@ -94,29 +102,60 @@ def attack_run(
     begin = time.perf_counter()
     result = bim.attack(run.model, inputs, torch.from_numpy(prepared.emotions[rows]), progress=progress)
     seconds = time.perf_counter() - begin
-    clip_table = measure(result, inputs, bim.domain, prepared.table["id"].iloc[rows])
+    clean = attack_inputs(run, prepared, "waveform", rows)
+    rendered = bim.domain == "spectrogram"
+    heard = render_attack(run.model, clean, result.adversarial) if rendered else result.adversarial
+    clip_table = measure(result, inputs, clean, heard, prepared.table["id"].iloc[rows])
     predictions = _tidy(prepared, rows, result, clip_table)
     row = _row(run, prepared, bim, name, result, clip_table, prepared.emotions[rows], seconds)
     atomic_write(folder / "predictions.csv", lambda part: predictions.to_csv(part, index=False))
     if run.model.system.bottleneck:
         midlevel = _tidy_midlevel(run, prepared, rows, inputs, result.adversarial, bim)
         atomic_write(folder / "midlevel.csv", lambda part: midlevel.to_csv(part, index=False))
-    if bim.domain == "waveform":
-        for clip, clean, attacked in list(zip(clip_table.index, inputs, result.adversarial, strict=True))[:examples]:
-            stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in clip)
-            write_flac(folder / "examples" / f"{stem}-clean.flac", clean.numpy())
-            write_flac(folder / "examples" / f"{stem}-attacked.flac", attacked.numpy())
+    answers = _answers(run, heard, bim) if rendered else result.attacked
+    if rendered:
+        table = predictions[["clip", "emotion", "clean", "attacked"]].assign(rendered=answers.numpy().ravel())
+        atomic_write(folder / "rendered.csv", lambda part: table.to_csv(part, index=False))
+    sound = _sound(clean, heard, prepared.emotions[rows], result.clean, answers, clip_table.index)
+    atomic_write(folder / "sound.csv", lambda part: sound.to_csv(part))
+    for clip, before, after in list(zip(clip_table.index, clean, heard, strict=True))[:examples]:
+        stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in clip)
+        write_flac(folder / "examples" / f"{stem}-clean.flac", before.numpy())
+        write_flac(folder / "examples" / f"{stem}-{'rendered' if rendered else 'attacked'}.flac", after.numpy())
     text = json.dumps({"about": about, "row": row, "provenance": provenance()}, indent=1)
     atomic_write(folder / "metrics.json", lambda part: part.write_text(text, encoding="utf-8"))
     return pd.DataFrame([row], columns=RESULTS)
 
 
-def measure(result: AttackResult, inputs: torch.Tensor, domain: str, ids: pd.Series) -> pd.DataFrame:
-    """Size of each clip's perturbation as it came back, in float64: linf, l2 and, for waveforms, SNR in dB."""
+def measure(
+    result: AttackResult, inputs: torch.Tensor, clean: torch.Tensor, heard: torch.Tensor, ids: pd.Series
+) -> pd.DataFrame:
+    """Size of each clip's perturbation as it came back, in float64: linf, l2 and, of its sound, the SNR in dB."""
     change = (result.adversarial.double() - inputs.double()).flatten(1)
-    snr = metrics.snr_db(inputs, result.adversarial) if domain == "waveform" else np.full(len(inputs), np.nan)
-    table = {"linf": change.abs().amax(dim=1).numpy(), "l2": change.norm(dim=1).numpy(), "snr_db": snr}
-    return pd.DataFrame(table, index=pd.Index(ids, name="clip"))
+    table = {"linf": change.abs().amax(dim=1).numpy(), "l2": change.norm(dim=1).numpy()}
+    return pd.DataFrame({**table, "snr_db": metrics.snr_db(clean, heard)}, index=pd.Index(ids, name="clip"))
+
+
+def _answers(run: Run, waveforms: torch.Tensor, bim: BIM) -> torch.Tensor:
+    """The emotions (clips, 8) that a network predicts from sounds."""
+    with frozen(run.model), torch.no_grad():
+        return torch.cat([run.model.from_waveform(part).emotions for part in waveforms.split(bim.batch_size)])
+
+
+def _sound(
+    clean: torch.Tensor,
+    heard: torch.Tensor,
+    ratings: np.ndarray,
+    before: torch.Tensor,
+    after: torch.Tensor,
+    ids: pd.Index,
+) -> pd.DataFrame:
+    """How audible each clip's change is, and the rise of its mean absolute error when the network hears it."""
+    table = perceptibility(clean, heard).set_index(ids)
+    rises = np.abs(after.numpy() - ratings) - np.abs(before.numpy() - ratings)
+    rated = np.isfinite(ratings)
+    table["mae_change"] = np.where(rated, rises, 0.0).sum(axis=1) / np.maximum(rated.sum(axis=1), 1)
+    return table
 
 
 def _tidy(prepared: Prepared, rows: np.ndarray, result: AttackResult, clip_table: pd.DataFrame) -> pd.DataFrame:
@@ -232,11 +271,28 @@ def write_results(study: str) -> Path:
     return atomic_write(runs_folder(study) / "results.csv", lambda part: results.to_csv(part, index=False))
 
 
+def _files_of(study: str, name: str, needed: bool = True) -> Iterator[pd.DataFrame]:
+    """One file of every finished attack of a study, with study, system, seed, attack and domain added."""
+    for run, table in _attacked(study):
+        for attack, domain in zip(table["attack"], table["domain"], strict=True):
+            if (path := run.folder / "attacks" / attack / name).is_file() or needed:
+                where = {"study": study, "system": run.info["system"], "seed": run.info["seed"], "attack": attack}
+                yield pd.read_csv(path, dtype={"clip": str}).assign(**where, domain=domain)
+
+
 def predictions_of(study: str) -> pd.DataFrame:
     """Tidy predictions of all finished attacks of a study, with the columns study, system, seed and attack added."""
-    parts = []
-    for run, table in _attacked(study):
-        for name in table["attack"]:
-            part = pd.read_csv(run.folder / "attacks" / name / "predictions.csv", dtype={"clip": str})
-            parts.append(part.assign(study=study, system=run.info["system"], seed=run.info["seed"], attack=name))
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(_files_of(study, "predictions.csv"), ignore_index=True).drop(columns="domain")
+
+
+def sounds_of(study: str) -> pd.DataFrame:
+    """How audible all finished attacks of a study are: a row a clip of every system, seed and attack.
+
+    Returns
+    -------
+    pandas.DataFrame
+        clip, snr_db, segmental_snr_db, nmr_db, heard_frames, mae_change (when the network hears the sound: of an attack
+        on spectrograms its rendering), study, system, seed, attack, domain. Empty where no attack was measured as sound
+        (attacks by an earlier version; notebook 06 makes them again).
+    """
+    return pd.concat([pd.DataFrame(), *_files_of(study, "sound.csv", needed=False)], ignore_index=True)

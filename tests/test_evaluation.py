@@ -13,7 +13,16 @@ from mer_lib import metrics
 from mer_lib.audio import decode
 from mer_lib.bim import BIM
 from mer_lib.dataset import EMOTIONS
-from mer_lib.evaluation import RESULTS, attack_run, collect_results, finish_attacks, predictions_of, write_results
+from mer_lib.evaluation import (
+    RESULTS,
+    attack_run,
+    collect_results,
+    finish_attacks,
+    predictions_of,
+    sounds_of,
+    write_results,
+)
+from mer_lib.perceptibility import perceptibility
 from mer_lib.places import run_folder
 from mer_lib.preparation import load_prepared
 from mer_lib.runs import RunError
@@ -68,7 +77,8 @@ def test_the_row_follows_from_the_predictions_on_disk(attacked):
                 metrics.mean_absolute_error(wide["rating"], wide[when]), abs=1e-6
             )
         assert (tidy["linf"] <= row["epsilon"]).all() and tidy["linf"].max() == row["linf_max"]
-        assert tidy["snr_db"].notna().all() == (row["domain"] == "waveform")
+        assert tidy["snr_db"].between(0, 100).all(), "of the rendering, where spectrograms were attacked"
+        assert row["snr_db_median"] == pytest.approx(tidy.groupby("clip")["snr_db"].first().median())
 
 
 def test_examples_are_what_was_attacked(attacked):
@@ -86,6 +96,57 @@ def test_examples_are_what_was_attacked(attacked):
     with torch.no_grad():
         again = run.model.from_waveform(torch.from_numpy(heard)[None]).emotions[0].numpy()
     np.testing.assert_allclose(again, tidy[tidy["clip"] == clip]["attacked"], atol=1e-3)
+
+
+def test_an_attacked_spectrogram_is_kept_as_a_rendering_with_what_the_network_says_to_it(attacked):
+    run, prepared, _ = attacked
+    folder = run.folder / "attacks" / "spec"
+    assert len(list((folder / "examples").glob("*-rendered.flac"))) == 2
+    assert not list((folder / "examples").glob("*-attacked.flac")), "a rendering is not the attack"
+    said = pd.read_csv(folder / "rendered.csv", dtype={"clip": str})
+    tidy = pd.read_csv(folder / "predictions.csv", dtype={"clip": str})
+    pd.testing.assert_frame_equal(
+        said[["clip", "emotion", "clean", "attacked"]], tidy[["clip", "emotion", "clean", "attacked"]]
+    )
+    row = prepared.split()["test"][0]
+    clip = prepared.table["id"][row]
+    heard = decode(folder / "examples" / f"{clip}-rendered.flac")
+    with torch.no_grad():
+        again = run.model.from_waveform(torch.from_numpy(heard)[None]).emotions[0].numpy()
+    np.testing.assert_allclose(again, said[said["clip"] == clip]["rendered"], atol=1e-3)
+    snr = metrics.snr_db(prepared.waveforms[[row]], heard[None])[0]
+    assert tidy.loc[tidy["clip"] == clip, "snr_db"].iloc[0] == pytest.approx(snr, abs=0.05)
+
+
+def test_how_audible_every_clip_is_follows_from_its_sound(attacked):
+    run, prepared, rows = attacked
+    sounds = sounds_of("s")
+    assert len(sounds) == 4 and set(sounds["attack"]) == {"spec", "wave"}
+    assert set(sounds["domain"]) == set(rows["domain"])
+    heard = decode(run.folder / "attacks" / "wave" / "examples" / f"{sounds['clip'].iloc[-1]}-attacked.flac")
+    index = prepared.table["id"].tolist().index(sounds["clip"].iloc[-1])
+    expected = perceptibility(prepared.waveforms[[index]], heard[None]).iloc[0]
+    for name, value in expected.items():
+        assert sounds[name].iloc[-1] == pytest.approx(value, abs=0.02), name
+    wave = rows[rows["attack"] == "wave"].iloc[0]
+    rise = sounds.loc[sounds["attack"] == "wave", "mae_change"].mean()
+    assert rise == pytest.approx(wave["mae_attacked"] - wave["mae_clean"], abs=1e-6)
+
+
+def test_attacks_that_were_not_measured_as_sound_are_left_out(attacked):
+    run, _, _ = attacked
+    (run.folder / "attacks" / "spec" / "sound.csv").unlink()
+    assert set(sounds_of("s")["attack"]) == {"wave"}
+    (run.folder / "attacks" / "wave" / "sound.csv").unlink()
+    assert len(sounds_of("s")) == 0
+
+
+def test_an_attack_may_be_asked_for_an_snr(attacked):
+    run, prepared, _ = attacked
+    bim = BIM(snr_db=30, norm="2", steps=2, domain="waveform")
+    row = attack_run(run, prepared, bim, "wave-30db", progress=False).iloc[0]
+    assert row["snr_db_median"] == pytest.approx(30, abs=0.5) and row["snr_db_median"] >= 30 - 1e-4
+    assert pd.isna(row["epsilon"])
 
 
 def test_the_bottlenecks_values_are_kept(attacked):
