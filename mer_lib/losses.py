@@ -1,4 +1,6 @@
-"""What an attack makes rise: functions (output, ratings) -> (clips,), for :class:`mer_lib.bim.BIM` and its relatives.
+"""What training makes fall, and what an attack makes rise.
+
+The latter are functions (output, ratings) -> (clips,), for :class:`mer_lib.bim.BIM` and its relatives.
 
 ``output`` is what the network returned, ``ratings`` what the attack was given with the clips: emotions (clips, 8); for
 the losses on the bottleneck, mid-level values (clips, 7); for :func:`both_loss` and :class:`SameEmotions` both side by
@@ -16,6 +18,13 @@ from torch import Tensor
 
 from mer_lib.bim import emotions_of, mse_loss
 from mer_lib.dataset import EMOTIONS
+
+
+def masked_mse(predictions: Tensor, targets: Tensor) -> Tensor:
+    """Mean squared error over the cells that are rated; 0 where none is."""
+    rated = torch.isfinite(targets)
+    errors = torch.where(rated, predictions.float() - torch.where(rated, targets, 0.0), 0.0)
+    return errors.square().sum() / rated.sum().clamp(min=1)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -26,6 +26,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from mer_lib.bim import BIM
+from mer_lib.losses import masked_mse
 from mer_lib.metrics import mean_absolute_error, mean_correlation
 from mer_lib.models import SYSTEMS, Prediction, build, predict
 from mer_lib.places import atomic_write
@@ -68,13 +69,6 @@ class TrainingSettings:
             raise ValueError(f"counts must be at least 1, the learning rate positive, epsilon not negative: {self}")
         if self.normalisation not in ("train", "all"):
             raise ValueError(f"normalisation is 'train' or 'all', not {self.normalisation!r}")
-
-
-def masked_mse(predictions: Tensor, targets: Tensor) -> Tensor:
-    """Mean squared error over the cells that are rated; 0 where none is."""
-    rated = torch.isfinite(targets)
-    errors = torch.where(rated, predictions.float() - torch.where(rated, targets, 0.0), 0.0)
-    return errors.square().sum() / rated.sum().clamp(min=1)
 
 
 class _Trainer:
