@@ -21,11 +21,18 @@ from torch import Tensor
 from mer_lib.bim import BIM, AttackResult, forward, frozen, mse_loss
 from mer_lib.dataset import EMOTIONS, MIDLEVEL
 from mer_lib.evaluation import attack_inputs
+from mer_lib.perceptibility import perceptibility
 from mer_lib.plots import clip_ratings
 from mer_lib.preparation import Prepared
+from mer_lib.rendering import render_attack
 from mer_lib.runs import Run
 
-EPSILONS = {"spectrogram": (0.001, 0.003, 0.01, 0.03, 0.1, 0.3), "waveform": (0.0001, 0.0003, 0.001, 0.003, 0.01)}
+# What can be chosen: the domain with the kind of its budget, and the budgets
+BUDGETS = {
+    "spectrogram, epsilon": (0.001, 0.003, 0.01, 0.03, 0.1, 0.3),
+    "waveform, epsilon": (0.0001, 0.0003, 0.001, 0.003, 0.01),
+    "waveform, SNR (dB)": (60, 50, 40, 30, 20),
+}
 
 
 def _png(figure: Figure) -> bytes:
@@ -53,33 +60,33 @@ class Explorer:
     view
         The widget to display.
     waveforms
-        Clean and attacked samples of the last waveform attack (None after one on a spectrogram), for the player.
+        Clean and attacked samples of the last attack, for the player; of an attacked spectrogram "rendered" ones.
     """
 
     def __init__(
         self, runs: Mapping[str, Run], prepared: Mapping[str, Prepared], steps: int = 10, clips: int = 12
     ) -> None:
         self.runs, self.prepared, self.steps, self.clips = runs, prepared, steps, clips
-        self.waveforms: dict[str, np.ndarray] | None = None
+        self.waveforms: dict[str, np.ndarray] = {}
         self.network = widgets.Dropdown(options=list(runs), description="network")
         self.clip = widgets.Dropdown(description="clip")
-        self.domain = widgets.ToggleButtons(options=list(EPSILONS), value="waveform", description="domain")
-        self.epsilon = widgets.SelectionSlider(options=EPSILONS["waveform"], value=0.001, description="epsilon")
+        self.kind = widgets.ToggleButtons(options=list(BUDGETS), value="waveform, epsilon", description="domain")
+        self.budget = widgets.SelectionSlider(options=BUDGETS["waveform, epsilon"], value=0.001, description="budget")
         self.bar = widgets.IntProgress(min=0, max=steps + 2, description="attack")
         self.emotions, self.midlevel = widgets.Image(), widgets.Image()
         self.view = widgets.VBox(
             [
                 widgets.HBox([self.network, self.clip]),
-                self.domain,
-                widgets.HBox([self.epsilon, self.bar]),
+                self.kind,
+                widgets.HBox([self.budget, self.bar]),
                 self.emotions,
                 self.midlevel,
             ]
         )
         self._changing = False
         self.network.observe(self._offer_clips, "value")
-        self.domain.observe(self._offer_epsilons, "value")
-        for chooser in (self.clip, self.epsilon):
+        self.kind.observe(self._offer_budgets, "value")
+        for chooser in (self.clip, self.budget):
             chooser.observe(self._attack, "value")
         self._offer_clips()
 
@@ -88,8 +95,14 @@ class Explorer:
         rows = prepared.split(self.runs[self.network.value].info["split"])["test"][: self.clips]
         self._offer(self.clip, [(str(prepared.table["id"].iloc[row]), int(row)) for row in rows], 0)
 
-    def _offer_epsilons(self, _change: object = None) -> None:
-        self._offer(self.epsilon, EPSILONS[self.domain.value], 2)
+    def _offer_budgets(self, _change: object = None) -> None:
+        self._offer(self.budget, BUDGETS[self.kind.value], 2)
+
+    def _method(self) -> BIM:
+        """The attack that is chosen."""
+        domain, kind = self.kind.value.split(", ")
+        budget = {"epsilon": self.budget.value} if kind == "epsilon" else {"snr_db": self.budget.value, "norm": "2"}
+        return BIM(**budget, steps=self.steps, domain=domain, loss=self._counting_loss)
 
     def _offer(self, chooser: widgets.Dropdown | widgets.SelectionSlider, options: Sequence, index: int) -> None:
         """Offer other options and attack once, not at every step of the change."""
@@ -107,29 +120,39 @@ class Explorer:
         if self._changing:
             return
         run, prepared = self.runs[self.network.value], self.prepared[self.network.value]
-        row, domain = np.array([self.clip.value]), self.domain.value
+        row, bim = np.array([self.clip.value]), self._method()
         self.bar.value = 0
-        inputs = attack_inputs(run, prepared, domain, row)
-        bim = BIM(epsilon=self.epsilon.value, steps=self.steps, domain=domain, loss=self._counting_loss)
+        inputs = attack_inputs(run, prepared, bim.domain, row)
         result = bim.attack(run.model, inputs, torch.from_numpy(prepared.emotions[row]))
-        self.waveforms = None
-        if domain == "waveform":
-            self.waveforms = {"clean": inputs[0].numpy(), "attacked": result.adversarial[0].numpy()}
-        self._show(run, prepared, int(row[0]), inputs, result)
+        clean, heard, name = attack_inputs(run, prepared, "waveform", row), result.adversarial, "attacked"
+        if bim.domain == "spectrogram":
+            heard, name = render_attack(run.model, clean, heard), "rendered"
+        self.waveforms = {"clean": clean[0].numpy(), name: heard[0].numpy()}
+        self._show(run, prepared, int(row[0]), inputs, result, bim.domain)
         self.bar.value = self.bar.max
 
-    def _show(self, run: Run, prepared: Prepared, row: int, inputs: Tensor, result: AttackResult) -> None:
+    def _show(
+        self, run: Run, prepared: Prepared, row: int, inputs: Tensor, result: AttackResult, domain: str
+    ) -> None:
         table = pd.DataFrame(
             {"rated": prepared.emotions[row], "clean": result.clean[0], "attacked": result.attacked[0]}, index=EMOTIONS
         )
-        title = f"Clip {prepared.table['id'].iloc[row]}, {self.network.value}, epsilon {self.epsilon.value:g}"
-        caption = f"BIM, {self.steps} steps, {self.domain.value} domain; ratings by {prepared.info['ratings_kind']}."
+        if "rendered" in self.waveforms:
+            with frozen(run.model), torch.no_grad():
+                sound = torch.from_numpy(self.waveforms["rendered"])[None]
+                table["rendered"] = run.model.from_waveform(sound).emotions[0].numpy()
+        audible = perceptibility(*(waveform[None] for waveform in self.waveforms.values())).iloc[0]
+        title = f"Clip {prepared.table['id'].iloc[row]}, {self.network.value}: {self.kind.value} {self.budget.value:g}"
+        caption = (
+            f"BIM, {self.steps} steps. Of the sound: SNR {audible['snr_db']:.0f} dB, noise-to-mask ratio "
+            f"{audible['nmr_db']:.0f} dB. Ratings by {prepared.info['ratings_kind']}."
+        )
         self.emotions.value = _png(clip_ratings(table, title, caption))
         self.midlevel.layout.display = "" if run.model.system.bottleneck else "none"
         if run.model.system.bottleneck:
             with frozen(run.model), torch.no_grad():
                 clean, attacked = (
-                    forward(run.model, clip, self.domain.value).midlevel[0].numpy()
+                    forward(run.model, clip, domain).midlevel[0].numpy()
                     for clip in (inputs, result.adversarial)
                 )
             meaning = run.model.system.midlevel_weight > 0

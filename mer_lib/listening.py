@@ -16,7 +16,6 @@ import hashlib
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
@@ -25,7 +24,7 @@ import pandas as pd
 import soundfile
 from IPython.display import HTML
 
-from mer_lib.audio import SAMPLE_RATE, AudioError, decode
+from mer_lib.audio import SAMPLE_RATE, AudioError
 
 SCRIPTS = ("player_pictures.js", "player.js")
 ABX_COLUMNS = ("trial", "clip", "x", "answer", "correct")
@@ -155,30 +154,6 @@ def player(
         f'<div class="mer-plain">{sounds}</div></div>',
         SCRIPTS,
     )
-
-
-@dataclass(frozen=True, eq=False)
-class Example:
-    """A clip before and after a waveform attack, as notebook 06 wrote it: (samples,) each, decoded from FLAC."""
-
-    attack: str
-    clip: str
-    clean: np.ndarray
-    attacked: np.ndarray
-
-
-def find_examples(run_folder: str | Path) -> list[Example]:
-    """Listening examples of a run's attacks, in the order of their names; empty where none were kept.
-
-    Notebook: 07_listen
-    """
-    found = []
-    for path in sorted(Path(run_folder).glob("attacks/*/examples/*-attacked.flac")):
-        clean = path.with_name(path.name.replace("-attacked.flac", "-clean.flac"))
-        if clean.is_file():
-            clip = path.name.removesuffix("-attacked.flac")
-            found.append(Example(path.parent.parent.name, clip, decode(clean), decode(path)))
-    return found
 
 
 def level_table(signals: Mapping[str, np.ndarray], reference: str | None = None) -> pd.DataFrame:

@@ -236,15 +236,19 @@ def clip_ratings(values: pd.DataFrame, title: str, caption: str, label: str = "r
     Parameters
     ----------
     values
-        Index the outputs (emotions or mid-level qualities); columns "clean" and "attacked", and "rated"
-        where known.
+        Index the outputs (emotions or mid-level qualities); columns "clean", "attacked" or "rendered" or both,
+        and "rated" where known.
 
     Notebook: 00_start_here, 07_listen
     """
     figure, axes = panels(1, 1, width=8.0, height=1.5 + 0.27 * len(values))
     axis, rows = axes[0, 0], np.arange(len(values))[::-1]
-    axis.hlines(rows, values["clean"], values["attacked"], color="0.7", linewidth=2, zorder=1)
-    looks = {"rated": ("D", RATED, 34), "clean": ("o", CLEAN, 46), "attacked": ("X", ATTACKED, 52)}
+    reached = values["attacked" if "attacked" in values else "rendered"]
+    axis.hlines(rows, values["clean"], reached, color="0.7", linewidth=2, zorder=1)
+    looks = {
+        "rated": ("D", RATED, 34), "clean": ("o", CLEAN, 46), "attacked": ("X", ATTACKED, 52),
+        "rendered": ("P", SECOND, 50),
+    }  # fmt: skip
     for column, (marker, colour, size) in looks.items():
         if column in values:
             axis.scatter(

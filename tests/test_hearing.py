@@ -8,9 +8,16 @@ import torch
 from mer_lib.bim import BIM
 from mer_lib.dataset import MIDLEVEL
 from mer_lib.evaluation import attack_inputs, attack_run
-from mer_lib.explorer import EPSILONS, Explorer
-from mer_lib.hearing import before_and_after, examples_to_hear, heard_again, hearing_gain_db
-from mer_lib.listening import find_examples
+from mer_lib.explorer import BUDGETS, Explorer
+from mer_lib.hearing import (
+    attack_to_hear,
+    before_and_after,
+    examples_to_hear,
+    find_examples,
+    heard_again,
+    hearing_gain_db,
+)
+from mer_lib.metrics import snr_db
 from mer_lib.training import TrainingSettings, train
 from tests.small import small_prepared
 
@@ -32,7 +39,7 @@ def run(request, prepared, tmp_path_factory):
 def test_kept_examples_get_the_logged_answers(run, prepared):
     attack_run(run, prepared, BIM_WAVE, "bim-wave", examples=1, progress=False)
     examples, said = examples_to_hear(run, prepared)
-    assert len(examples) == 1 and "kept" in said
+    assert [example.rendered for example in examples] == [False, True, True] and "kept" in said
     answer = heard_again(run, prepared, examples[0])
     assert "the same answers as logged" in answer.verdict
     assert list(answer.emotions.columns) == ["rated", "clean", "attacked"]
@@ -59,9 +66,27 @@ def test_without_examples_test_clips_are_attacked_now(run, prepared, tmp_path):
     from dataclasses import replace
 
     examples, said = examples_to_hear(replace(run, folder=tmp_path), prepared, clips=1)
-    assert "attacked now" in said and len(examples) == 1
+    assert "attacked now" in said and [example.name for example in examples] == ["attacked", "rendered"]
     assert 0 < np.abs(examples[0].attacked - examples[0].clean).max() <= 0.001
     assert "no logged predictions" in heard_again(replace(run, folder=tmp_path), prepared, examples[0]).verdict
+
+
+def test_a_rendering_is_said_to_be_one(run, prepared, tmp_path):
+    from dataclasses import replace
+
+    run = replace(run, folder=tmp_path)
+    attack_run(run, prepared, BIM(epsilon=0.1, steps=2), "bim-spec", examples=1, progress=False)
+    (kept,) = (example for example in find_examples(run.folder) if example.rendered)
+    assert list(kept.signals) == ["clean", "rendered"]
+    answer = heard_again(run, prepared, kept)
+    assert "the same answers as logged" in answer.verdict
+    assert list(answer.emotions.columns) == ["rated", "clean", "attacked", "rendered"]
+    error = (answer.emotions["rendered"] - answer.emotions["attacked"]).abs().mean()
+    assert 0 < error and f"reconstruction error {error:.3f}" in answer.rendering
+    (made,) = attack_to_hear(replace(run, folder=tmp_path / "none"), prepared, BIM(epsilon=0.1, steps=2), 1, "now")
+    np.testing.assert_allclose(made.attacked, kept.attacked, atol=2**-23)
+    unlogged = heard_again(replace(run, folder=tmp_path / "none"), prepared, made)
+    pd.testing.assert_frame_equal(unlogged.emotions, answer.emotions, atol=1e-4, check_dtype=False)
 
 
 def test_the_gain_makes_a_quiet_difference_audible_and_never_clips():
@@ -88,12 +113,18 @@ def test_the_sliders_attack_the_chosen_clip_with_the_chosen_budget(run, prepared
     explorer = Explorer({name: run}, {name: prepared}, steps=1)
     assert bytes(explorer.emotions.value).startswith(b"\x89PNG") and explorer.bar.value == explorer.bar.max
     assert bool(len(explorer.midlevel.value)) == run.model.system.bottleneck
-    for epsilon in EPSILONS["waveform"][:2]:
-        explorer.epsilon.value = epsilon
+    for epsilon in BUDGETS["waveform, epsilon"][:2]:
+        explorer.budget.value = epsilon
         change = np.abs(explorer.waveforms["attacked"] - explorer.waveforms["clean"]).max()
         assert 0.5 * epsilon < change <= epsilon
-    explorer.domain.value = "spectrogram"
-    assert explorer.epsilon.value in EPSILONS["spectrogram"] and explorer.waveforms is None
+    explorer.kind.value = "waveform, SNR (dB)"
+    for snr in (30, 20):
+        explorer.budget.value = snr
+        pair = (explorer.waveforms[side][None] for side in ("clean", "attacked"))
+        assert snr_db(*pair)[0] == pytest.approx(snr, abs=1)
+    explorer.kind.value = "spectrogram, epsilon"
+    assert explorer.budget.value in BUDGETS["spectrogram, epsilon"]
+    assert list(explorer.waveforms) == ["clean", "rendered"]
     picture = bytes(explorer.emotions.value)
     explorer.clip.index = 1
     assert bytes(explorer.emotions.value) != picture
