@@ -51,8 +51,9 @@ def loss_per_step(curves: Mapping[str, np.ndarray], title: str, caption: str) ->
 
 @styled
 def epsilon_sweep(rows: pd.DataFrame, title: str, caption: str) -> Figure:
-    """Error and correlation against the budget, in each domain; dashed: before the attack, numbers: median
-    SNR.
+    """Error and correlation against the budget, in each domain; dashed: before the attack, numbers: median SNR.
+
+    The SNR of a spectrogram attack is that of its rendering as sound.
 
     Parameters
     ----------
@@ -61,25 +62,32 @@ def epsilon_sweep(rows: pd.DataFrame, title: str, caption: str) -> Figure:
 
     Notebook: 06_attack
     """
-    domains = [domain for domain in UNITS if domain in set(rows["domain"])]
-    figure, axes = panels(2, len(domains), height=5.0, sharex="col")
-    for column, domain in enumerate(domains):
-        part = rows[rows["domain"] == domain].sort_values("epsilon")
+    by_ear = rows["epsilon"].isna()  # attacks that were asked for an SNR: their column counts in decibels
+    parts = {
+        (domain, "epsilon"): rows[(rows["domain"] == domain) & ~by_ear].sort_values("epsilon") for domain in UNITS
+    }
+    parts["waveform", "snr_db_median"] = rows[by_ear].sort_values("snr_db_median", ascending=False)
+    parts = {place: part for place, part in parts.items() if len(part)}
+    figure, axes = panels(2, len(parts), height=5.0, sharex="col")
+    for column, ((domain, budget), part) in enumerate(parts.items()):
         for axis, metric, label in zip(axes[:, column], ("mae", "corr"), ("MAE", "correlation"), strict=True):
             axis.axhline(part[f"{metric}_clean"].iloc[0], color=CLEAN, linestyle="--", label="clean")
-            axis.plot(part["epsilon"], part[f"{metric}_attacked"], marker="o", color=ATTACKED, label="attacked")
-            axis.set(xscale="log", ylabel=label if column == 0 else "")
+            axis.plot(part[budget], part[f"{metric}_attacked"], marker="o", color=ATTACKED, label="attacked")
+            axis.set(xscale="log" if budget == "epsilon" else "linear", ylabel=label if column == 0 else "")
             axis.margins(x=0.15, y=0.2)
-            axis.set_xticks(part["epsilon"], [f"{value:g}" for value in part["epsilon"]])
+            axis.set_xticks(part[budget], [f"{value:.3g}" for value in part[budget]])
             axis.minorticks_off()
         for row in part.itertuples():
-            if pd.notna(row.snr_db_median):
+            if pd.notna(row.snr_db_median) and budget == "epsilon":
                 axes[0, column].annotate(
                     f"{row.snr_db_median:.0f} dB", (row.epsilon, row.mae_attacked), xytext=(0, 6),
                     textcoords="offset points", ha="center", fontsize=8, color="0.3",
                 )  # fmt: skip
         axes[0, column].set_title(f"{domain} domain")
-        axes[1, column].set_xlabel(f"budget epsilon ({UNITS[domain]})")
+        by_db = budget != "epsilon"
+        axes[1, column].set_xlabel("SNR (dB)" if by_db else f"budget epsilon ({UNITS[domain]})")
+        if by_db:
+            axes[1, column].invert_xaxis()  # louder to the right, as in the other columns
     axes[0, -1].legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     return finish(figure, title, caption)
 

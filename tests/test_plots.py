@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from mer_lib import captions, corpus_plots, plots, robustness_plots, tables
+from mer_lib import captions, corpus_plots, perceptibility_plots, plots, robustness_plots, tables
 from mer_lib.dataset import EMOTIONS, MIDLEVEL
 from mer_lib.models import SYSTEMS
 
@@ -49,6 +49,18 @@ def predictions_frame(systems=tuple(SYSTEMS), clips=12):
     frame["clean"] = frame["rating"] + 0.08 * rng.standard_normal(len(frame))
     frame["attacked"] = frame["clean"] + 0.2 * rng.standard_normal(len(frame))
     return frame.assign(linf=0.1, l2=3.0, snr_db=40.0)
+
+
+def sounds_frame(systems=tuple(SYSTEMS), clips=12):
+    """Rows as evaluation.sounds_of gives them; one clip of each attack was not changed at all."""
+    rng = np.random.default_rng(3)
+    index = pd.MultiIndex.from_product([systems, [21], ATTACKS, range(clips)], names="system seed attack clip".split())
+    frame = index.to_frame(index=False)
+    snr = np.where(frame["clip"] == 0, np.inf, rng.uniform(15, 60, len(frame)))
+    return frame.assign(
+        domain=frame["attack"].map(lambda name: ATTACKS[name][0]), snr_db=snr, nmr_db=20 - snr,
+        mae_change=np.where(frame["clip"] == 0, 0, 0.2 - snr / 300),
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -99,6 +111,7 @@ def all_figures(corpus_table):
     sweep = {f"s{e}": ("spectrogram", e) for e in (0.01, 0.03, 0.1)} | {f"w{e}": ("waveform", e) for e in (0.001, 0.01)}
     one = results_frame(seeds=1, systems=("A2E",), attacks=sweep)
     yield "sweep", robustness_plots.epsilon_sweep(one, "Budget", caption)
+    yield "audibility", perceptibility_plots.audibility(sounds_frame(), "Audible", caption)
     columns = {"mae_change": "rise of MAE", "corr_change": "change of correlation"}
     yield "changes", robustness_plots.changes(results, columns, "Figure 3", caption)
     many = tables.with_changes(results_frame(seeds=6))
@@ -231,3 +244,25 @@ def test_the_strongest_attacks_curve_is_shown_whole():
     }
     figure = robustness_plots.loss_per_step(curves, "Loss", "made up")
     assert all(axis.get_ylim()[0] == 0 and axis.get_ylim()[1] > 9 for axis in figure.axes)
+
+
+def test_budgets_by_ear_stand_beside_budgets_by_number():
+    by_ear = {f"bim-{snr}db": ("waveform", np.nan) for snr in (40, 30, 20)}
+    one = results_frame(seeds=1, systems=["A2E"], attacks={**ATTACKS, **by_ear})
+    one.loc[one["epsilon"].isna(), "snr_db_median"] = [40.1, 30.2, 20.1]
+    figure = robustness_plots.epsilon_sweep(one, "Budget", "made up")
+    assert [axis.get_xlabel() for axis in figure.axes[3:]] == [
+        "budget epsilon (z-scored spectrogram)", "budget epsilon (full scale)", "SNR (dB)",
+    ]  # fmt: skip
+    low, high = figure.axes[-1].get_xlim()
+    assert low > 40 and high < 21, "louder perturbations to the right"
+
+
+def test_audibility_shows_every_clip_that_was_changed():
+    sounds = sounds_frame(systems=["A2E", "aA2E"])
+    figure = perceptibility_plots.audibility(sounds, "Audible", "made up")
+    drawn = [sum(len(points.get_offsets()) for points in axis.collections) for axis in figure.axes]
+    assert drawn == [2 * 11] * 4
+    left, right = figure.axes[0].get_xlim()
+    assert left > right, "more audible to the right"
+    assert [axis.get_title() for axis in figure.axes][::2] == list(perceptibility_plots.WORDS.values())

@@ -14,6 +14,7 @@ from workflow.jobs import TRAINING_NOTEBOOKS
 from workflow.study import SCHEMA, STUDIES, Study, StudyError, load_study
 
 ATTACK = STUDY["attacks"][0]
+BY_EAR = {"name": "bim-30db", "domain": "waveform", "snr_db": 30, "norm": "2", "steps": 3}
 
 
 def read(tmp_path: Path, text: str) -> Study:
@@ -64,6 +65,14 @@ def test_defaults_are_filled_in(tmp_path):
     assert read(tmp_path, changed(clips=None))["clips"] is None
 
 
+def test_a_budget_may_be_given_by_ear(tmp_path):
+    from mer_lib.bim import BIM
+
+    study = read(tmp_path, changed(attacks=[ATTACK, BY_EAR]))
+    attack = BIM(**{key: value for key, value in study["attacks"][1].items() if key != "name"})
+    assert (attack.snr_db, attack.epsilon) == (30, None)
+
+
 WRONG = {
     "unknown key": (changed(epoch=3), ["unknown key 'epoch'", "do you mean 'epochs'", "allowed: adversarial"]),
     "missing keys": ("study: tiny\n", ["missing 'corpus'", "missing 'systems'", "missing 'analyses'"]),
@@ -92,6 +101,10 @@ WRONG = {
     "attack with a stray key": (changed(attacks=[ATTACK | {"eps": 1}]), ["unknown key 'eps'", "do you mean"]),
     "attack name climbs out": (changed(attacks=[ATTACK | {"name": "../../x"}]), ["attacks[1].name: '../../x'"]),
     "negative budget": (changed(attacks=[ATTACK | {"epsilon": -0.1}]), ["attacks[1].epsilon: -0.1"]),
+    "two budgets": (changed(attacks=[BY_EAR | {"epsilon": 0.1}]), ["attacks[1]: 'epsilon' and 'snr_db'"]),
+    "an SNR of spectrograms": (changed(attacks=[BY_EAR | {"domain": "spectrogram"}]), ["attacks[1]: 'snr_db' needs"]),
+    "an SNR per sample": (changed(attacks=[BY_EAR | {"norm": "inf"}]), ["attacks[1]: 'snr_db' needs domain: waveform"]),
+    "text for an SNR": (changed(attacks=[BY_EAR | {"snr_db": "30 dB"}]), ["attacks[1].snr_db: '30 dB' is text"]),
     "study name climbs out": (changed(study="../tiny"), ["study: '../tiny' does not match"]),
     "another name than its file": (changed(study="other"), ["study: 'other' is not the name of its file, 'tiny'"]),
     "unknown split": (changed(split="random"), ["split: 'random' is none of published, grouped"]),

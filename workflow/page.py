@@ -9,6 +9,7 @@ import base64
 import html
 import os
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
@@ -81,10 +82,16 @@ def _honest(plan: Plan, results: pd.DataFrame) -> str:
     return f'<p class="honest">{_text(" ".join(notes))}</p>' if notes else ""
 
 
+def _budget(attack: dict[str, Any]) -> str:
+    if "snr_db" in attack:
+        return f"SNR of {_text(attack['snr_db'])} dB or more"
+    unit = "of full scale" if attack["domain"] == "waveform" else "(z-scored units)"
+    return f"epsilon {_text(attack['epsilon'])} {unit}"
+
+
 def _attacks(plan: Plan) -> str:
     items = [
-        f"<li>{_text(a['name'])}: {_text(a['domain'])} domain, epsilon {_text(a['epsilon'])}"
-        f"{' of full scale' if a['domain'] == 'waveform' else ' (z-scored units)'}, {_text(a['steps'])} steps</li>"
+        f"<li>{_text(a['name'])}: {_text(a['domain'])} domain, {_budget(a)}, {_text(a['steps'])} steps</li>"
         for a in plan.study["attacks"]
     ]
     return "<ul>" + "".join(items) + "</ul>"

@@ -211,11 +211,25 @@ def _cross_checks(settings: dict[str, Any], name: str) -> Iterator[str]:
     attacks = [a for a in _listed(settings, "attacks") if isinstance(a, dict)]
     for duplicate in _duplicates(a.get("name") for a in attacks):
         yield f"attacks: two are named {duplicate!r}"
+    for number, attack in enumerate(_listed(settings, "attacks"), start=1):
+        if isinstance(attack, dict):
+            yield from (f"attacks[{number}]: {problem}" for problem in _budget_problems(attack))
     analyses = [a for a in _listed(settings, "analyses") if isinstance(a, dict)]
     for duplicate in _duplicates(a.get("name", a.get("notebook")) for a in analyses):
         yield f"analyses: two are named {duplicate!r}; give one another name with the key 'name'"
     if analyses and RESULTS_NOTEBOOK not in [a.get("notebook") for a in analyses]:
         yield f"analyses: {RESULTS_NOTEBOOK} is missing, and it writes results.csv"
+
+
+def _budget_problems(attack: dict[str, Any]) -> Iterator[str]:
+    if "snr_db" not in attack:
+        if "epsilon" not in attack:
+            yield "missing 'epsilon' (or 'snr_db', for an attack on waveforms with norm \"2\")"
+        return
+    if "epsilon" in attack:
+        yield "'epsilon' and 'snr_db' are both budgets: give one of them"
+    if attack.get("domain", "waveform") != "waveform" or attack.get("norm") != "2":
+        yield "'snr_db' needs domain: waveform and norm: \"2\""
 
 
 def _listed(settings: dict[str, Any], key: str) -> list[Any]:
