@@ -48,7 +48,7 @@ def budget_curves(
         ticks = sorted(curves["epsilon"].unique())
         axis.set_xticks(ticks, [f"{value:g}" for value in ticks])
         axis.minorticks_off()
-        axis.set(xlabel=label, ylabel=name, xlim=(-0.15 * smallest, None))
+        axis.set(xlabel=label, ylabel=name, xlim=(-0.15 * smallest, 1.4 * ticks[-1]))
     axes[0, -1].legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     return finish(figure, title, caption)
 
