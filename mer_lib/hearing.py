@@ -5,6 +5,7 @@ Notebook: 06_attack, 07_listen
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from mer_lib.dataset import EMOTIONS, MIDLEVEL
 from mer_lib.evaluation import attack_inputs
 from mer_lib.listening import decode_flac, flac_bytes, headroom_db
 from mer_lib.models import Network, Prediction
+from mer_lib.perceptibility import perceptibility, zimtohrli_mos
 from mer_lib.preparation import Prepared
 from mer_lib.rendering import render_attack
 from mer_lib.runs import Run
@@ -141,6 +143,23 @@ def examples_to_hear(run: Run, prepared: Prepared, clips: int = 2) -> tuple[list
                 f" now, in {bim.steps} steps."
             )
     return sorted(examples, key=lambda example: example.rendered), said.strip()
+
+
+def how_audible(examples: Sequence[Example]) -> pd.DataFrame:
+    """Every measure of :mod:`mer_lib.perceptibility` for examples; the last column is NaN without Zimtohrli.
+
+    Notebook: 07_listen
+    """
+    rows = [
+        {
+            "clip": example.clip,
+            "attack": example.attack,
+            **perceptibility(example.clean[None], example.attacked[None]).iloc[0],
+            "zimtohrli_mos": zimtohrli_mos(example.clean, example.attacked),
+        }
+        for example in examples
+    ]
+    return pd.DataFrame(rows).set_index(["clip", "attack"])
 
 
 def hearing_gain_db(difference: np.ndarray, target_dbfs: float = -20.0) -> float:

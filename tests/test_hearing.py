@@ -16,11 +16,13 @@ from mer_lib.hearing import (
     find_examples,
     heard_again,
     hearing_gain_db,
+    how_audible,
 )
 from mer_lib.metrics import snr_db
 from mer_lib.training import TrainingSettings, train
 from tests.small import small_prepared
 
+EPSILON = (0.0003, 0.003)
 BIM_WAVE = BIM(epsilon=0.001, steps=2, domain="waveform")
 
 
@@ -87,6 +89,14 @@ def test_a_rendering_is_said_to_be_one(run, prepared, tmp_path):
     np.testing.assert_allclose(made.attacked, kept.attacked, atol=2**-23)
     unlogged = heard_again(replace(run, folder=tmp_path / "none"), prepared, made)
     pd.testing.assert_frame_equal(unlogged.emotions, answer.emotions, atol=1e-4, check_dtype=False)
+
+
+def test_examples_are_measured(run, prepared):
+    bims = (BIM(epsilon=epsilon, steps=1, domain="waveform") for epsilon in EPSILON)
+    quiet, loud = (attack_to_hear(run, prepared, bim, 1, f"{bim.epsilon}") for bim in bims)
+    table = how_audible([*quiet, *loud])
+    assert list(table.columns)[:4] == ["snr_db", "segmental_snr_db", "nmr_db", "heard_frames"]
+    assert table["snr_db"].iloc[0] > table["snr_db"].iloc[1] and table["nmr_db"].iloc[0] < table["nmr_db"].iloc[1]
 
 
 def test_the_gain_makes_a_quiet_difference_audible_and_never_clips():
