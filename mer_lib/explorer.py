@@ -71,6 +71,7 @@ class Explorer:
         self.network = widgets.Dropdown(options=list(runs), description="network")
         self.clip = widgets.Dropdown(description="clip")
         self.kind = widgets.ToggleButtons(options=list(BUDGETS), value="waveform, epsilon", description="domain")
+        self.kind.style.button_width = "auto"
         self.budget = widgets.SelectionSlider(options=BUDGETS["waveform, epsilon"], value=0.001, description="budget")
         self.bar = widgets.IntProgress(min=0, max=steps + 2, description="attack")
         self.emotions, self.midlevel = widgets.Image(), widgets.Image()
