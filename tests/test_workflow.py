@@ -368,6 +368,15 @@ def test_what_a_killed_launcher_left_is_ended_and_the_study_goes_on(sleeping):
 # --- the page, cleaning up ----------------------------------------------------------------------------------------
 
 
+def test_the_page_names_every_kind_of_budget():
+    said = [
+        page._budget({"domain": "spectrogram", "epsilon": 0.1}),
+        page._budget({"domain": "waveform", "epsilon": 0.001}),
+        page._budget({"domain": "waveform", "snr_db": 30, "norm": "2"}),
+    ]
+    assert said == ["epsilon 0.1 (z-scored units)", "epsilon 0.001 of full scale", "SNR of 30 dB or more"]
+
+
 def test_the_page_escapes_what_it_shows(finished, monkeypatch):
     monkeypatch.setenv("MER_DATA", str(finished.data))
     results = pd.read_csv(finished.folder / "results.csv")
