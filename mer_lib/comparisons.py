@@ -117,6 +117,12 @@ def system_means(values: pd.DataFrame, column: str = "value", level: float = 0.9
     return pd.DataFrame(rows).astype({"mean": float, "low": float, "high": float}).set_index("system")
 
 
+COMPARISON = (
+    "first", "second", "seeds", "clips", "difference", "low", "high", "interval", "p", "p_holm", "hedges_g", "share",
+    "pooled_t", "pooled_p", "verdict",
+)  # fmt: skip
+
+
 def compare_systems(
     values: pd.DataFrame,
     column: str = "value",
@@ -158,7 +164,7 @@ def compare_systems(
                 "share": float(np.mean((a > b) + 0.5 * (a == b))), "pooled_t": t, "pooled_p": p,
             }
         )  # fmt: skip
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows, columns=[name for name in COMPARISON if name not in ("p_holm", "verdict")])
     table.insert(table.columns.get_loc("p") + 1, "p_holm", holm(table["p"]) if rows else [])
     reachable = [len(rows) * smallest_p(seeds) <= 1 - level for seeds in table["seeds"]]
     table["verdict"] = [
@@ -192,7 +198,7 @@ def shown(comparison: pd.DataFrame) -> pd.DataFrame:
     table = comparison.rename(columns=SHOWN)[[*(["attack"] if "attack" in comparison else []), *SHOWN.values()]].copy()
     for name in ("p (permutation, Holm)", "its p"):
         table[name] = ["–" if np.isnan(p) else f"{p:.3f}" if p >= 0.001 else "< .001" for p in table[name]]
-    untestable = table["verdict"].str.startswith("untestable")
+    untestable = table["verdict"].astype(str).str.startswith("untestable")
     table.loc[untestable, "p (permutation, Holm)"] = "–"
     if table["pooled paired t"].isna().all():
         table = table.drop(columns=["pooled paired t", "its p"])

@@ -83,3 +83,12 @@ def test_the_rise_of_a_clip_by_hand():
     two = pd.concat([predictions, predictions.assign(system="A2M2E", attacked=0.5)])
     table = comparisons.shown(comparisons.compare_attacks(two))
     assert list(table["attack"]) == ["bim"] and table["p (permutation, Holm)"][0] == "–"
+
+
+def test_one_system_alone_has_nothing_to_be_compared_with():
+    cells = pd.MultiIndex.from_product([["A2E"], [21], range(4), ["valence", "sad"], ["bim"]])
+    one = cells.to_frame(index=False, name=["system", "seed", "clip", "emotion", "attack"])
+    one = one.assign(rating=0.5, clean=0.4 + 0.01 * one["clip"], attacked=0.3, study="s")
+    table = comparisons.compare_attacks(one)
+    assert table.empty and list(table.columns) == [*comparisons.COMPARISON, "attack"]
+    assert comparisons.shown(table).empty

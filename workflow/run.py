@@ -220,6 +220,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("snakemake", nargs="*", help="after `--`: arguments for Snakemake")
     given = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started with it ignored
     absolute_places()
     begin = time.perf_counter()
     try:
