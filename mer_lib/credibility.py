@@ -9,10 +9,9 @@ Notebook: 09_credibility
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -22,10 +21,6 @@ from mer_lib.evidence import Evidence, Settings
 from mer_lib.gradient_free import KINDS
 from mer_lib.metrics import mean_absolute_error, mean_correlation
 from mer_lib.models import SYSTEMS
-from mer_lib.places import run_folder
-from mer_lib.preparation import Prepared
-from mer_lib.runs import Run
-from mer_lib.starting import run_at_hand
 from mer_lib.tables import with_changes
 
 PASSED, FAILED = "passed", "failed"
@@ -36,26 +31,6 @@ LADDER = (
     *(f"{kind} noise" for kind in KINDS), "from *", "Square", "FGSM", "PGD", "BIM", "BIM, step x *",
     "BIM, restarts doubled", "BIM, steps doubled", "APGD", "APGD on the correlation",
 )  # fmt: skip
-
-
-def networks_at_hand(
-    study: str, systems: Sequence[str], seed: int, prepared: str, data_dir: str | Path = "data"
-) -> tuple[dict[str, Run], Prepared, str]:
-    """Trained networks of several systems that share a corpus: the study's own, or the pretrained where it has none.
-
-    Returns
-    -------
-    dict, Prepared, str
-        System -> run, in the order asked for; the third says in a sentence what they are and which are missing.
-
-    Notebook: 09_credibility
-    """
-    finished = [name for name in systems if (run_folder(study, name, seed) / "run.json").is_file()]
-    found = {name: run_at_hand(study, name, seed, prepared, data_dir) for name in finished or systems}
-    said = f"Networks of study {study!r}, seed {seed}." if finished else next(iter(found.values()))[2]
-    if finished and (missing := [name for name in systems if name not in finished]):
-        said += f" Not trained there with this seed: {', '.join(missing)}."
-    return {name: run for name, (run, _, _) in found.items()}, next(iter(found.values()))[1], said
 
 
 def masking_checks(evidence: Evidence) -> list[tuple[str, str, str, bool]]:

@@ -72,7 +72,9 @@ class Explorer:
         self.clip = widgets.Dropdown(description="clip")
         self.kind = widgets.ToggleButtons(options=list(BUDGETS), value="waveform, epsilon", description="domain")
         self.kind.style.button_width = "auto"
-        self.budget = widgets.SelectionSlider(options=BUDGETS["waveform, epsilon"], value=0.001, description="budget")
+        self.budget = widgets.SelectionSlider(
+            options=BUDGETS["waveform, epsilon"], value=0.001, description="budget", continuous_update=False
+        )
         self.bar = widgets.IntProgress(min=0, max=steps + 2, description="attack")
         self.emotions, self.midlevel = widgets.Image(), widgets.Image()
         self.view = widgets.VBox(
@@ -132,9 +134,7 @@ class Explorer:
         self._show(run, prepared, int(row[0]), inputs, result, bim.domain)
         self.bar.value = self.bar.max
 
-    def _show(
-        self, run: Run, prepared: Prepared, row: int, inputs: Tensor, result: AttackResult, domain: str
-    ) -> None:
+    def _show(self, run: Run, prepared: Prepared, row: int, inputs: Tensor, result: AttackResult, domain: str) -> None:
         table = pd.DataFrame(
             {"rated": prepared.emotions[row], "clean": result.clean[0], "attacked": result.attacked[0]}, index=EMOTIONS
         )
@@ -153,12 +153,13 @@ class Explorer:
         if run.model.system.bottleneck:
             with frozen(run.model), torch.no_grad():
                 clean, attacked = (
-                    forward(run.model, clip, domain).midlevel[0].numpy()
-                    for clip in (inputs, result.adversarial)
+                    forward(run.model, clip, domain).midlevel[0].numpy() for clip in (inputs, result.adversarial)
                 )
             meaning = run.model.system.midlevel_weight > 0
             names = MIDLEVEL if meaning else [f"neuron {i + 1}" for i in range(len(MIDLEVEL))]
             table = pd.DataFrame({"clean": clean, "attacked": attacked}, index=list(names))
             if meaning:
                 table["rated"] = prepared.midlevel[row]
+            kind = prepared.info["midlevel_kind"]
+            caption = f"Rated values: {kind}." if meaning else "Seven neurons without a meaning of their own."
             self.midlevel.value = _png(clip_ratings(table, "The bottleneck", caption, label="value of the neuron"))

@@ -63,9 +63,7 @@ def epsilon_sweep(rows: pd.DataFrame, title: str, caption: str) -> Figure:
     Notebook: 06_attack
     """
     by_ear = rows["epsilon"].isna()  # attacks that were asked for an SNR: their column counts in decibels
-    parts = {
-        (domain, "epsilon"): rows[(rows["domain"] == domain) & ~by_ear].sort_values("epsilon") for domain in UNITS
-    }
+    parts = {(domain, "epsilon"): rows[(rows["domain"] == domain) & ~by_ear].sort_values("epsilon") for domain in UNITS}
     parts["waveform", "snr_db_median"] = rows[by_ear].sort_values("snr_db_median", ascending=False)
     parts = {place: part for place, part in parts.items() if len(part)}
     figure, axes = panels(2, len(parts), height=5.0, sharex="col")

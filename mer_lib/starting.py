@@ -69,6 +69,26 @@ def run_at_hand(
     return elsewhere, prepared_corpus(run.info["prepared"], data_dir), said
 
 
+def networks_at_hand(
+    study: str, systems: Sequence[str], seed: int, prepared: str, data_dir: str | Path = "data"
+) -> tuple[dict[str, Run], Prepared, str]:
+    """Trained networks of several systems that share a corpus: the study's own, or the pretrained where it has none.
+
+    Returns
+    -------
+    dict, Prepared, str
+        System -> run, in the order asked for; the third says in a sentence what they are and which are missing.
+
+    Notebook: 07_listen, 09_credibility
+    """
+    finished = [name for name in systems if (run_folder(study, name, seed) / "run.json").is_file()]
+    found = {name: run_at_hand(study, name, seed, prepared, data_dir) for name in finished or systems}
+    said = f"Networks of study {study!r}, seed {seed}." if finished else next(iter(found.values()))[2]
+    if finished and (missing := [name for name in systems if name not in finished]):
+        said += f" Not trained there with this seed: {', '.join(missing)}."
+    return {name: run for name, (run, _, _) in found.items()}, next(iter(found.values()))[1], said
+
+
 def newest_run(system: str, prepared: Prepared) -> Run | None:
     """The run of a system that was finished last and has test clips among these; None where there is none."""
     found = sorted((written() / "runs").glob(f"*/{system}/seed-*/run.json"), key=lambda path: path.stat().st_mtime)

@@ -382,7 +382,7 @@ def test_the_page_escapes_what_it_shows(finished, monkeypatch):
     results = pd.read_csv(finished.folder / "results.csv")
     results["ratings_kind"] = "<script>alert('x')</script>"
     results.to_csv(finished.folder / "results.csv", index=False)
-    drawn = finished.data / "figures" / "tiny" / "a\"><img src=x onerror=alert(1)>.png"
+    drawn = finished.data / "figures" / "tiny" / 'a"><img src=x onerror=alert(1)>.png'
     drawn.parent.mkdir(parents=True)
     drawn.write_bytes(b"\x89PNG")
     plan = Plan(load_study(finished.folder / "study.yaml", name="tiny"))
