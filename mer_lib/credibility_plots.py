@@ -67,7 +67,12 @@ def ladder(rises: pd.DataFrame, title: str, caption: str) -> Figure:
     attacks = list(dict.fromkeys(rises["attack"]))
     systems = [name for name in SYSTEMS if name in set(rises["system"])]
     figure, axes = panels(
-        1, len(systems), width=min(11.0, 3.5 + 2.2 * len(systems)), height=1.4 + 0.22 * len(attacks), sharey=True
+        1,
+        len(systems),
+        width=min(11.0, 3.5 + 2.2 * len(systems)),
+        height=1.4 + 0.22 * len(attacks),
+        sharex=True,
+        sharey=True,
     )
     for axis, system in zip(axes[0], systems, strict=True):
         part = rises[rises["system"] == system].set_index("attack")["rise"]

@@ -75,6 +75,12 @@ def finish(figure: Figure, title: str, caption: str) -> Figure:
     return figure
 
 
+def save_table(data: pd.DataFrame, study: str, name: str) -> Path:
+    """Write a table to ``figures/<study>/<name>.csv``, whole or not at all; the file's path."""
+    index = not isinstance(data.index, pd.RangeIndex)
+    return atomic_write(figures() / study / f"{name}.csv", lambda path: data.to_csv(path, index=index))
+
+
 def save_figure(figure: Figure, data: pd.DataFrame, study: str, name: str) -> Path:
     """Write a figure and the numbers behind it: ``figures/<study>/<name>.png`` and ``.csv``.
 
@@ -84,11 +90,8 @@ def save_figure(figure: Figure, data: pd.DataFrame, study: str, name: str) -> Pa
         The picture. The numbers are written first, so that no picture is without them; both are there whole
         or not at all.
     """
-    folder = figures() / study
-    index = not isinstance(data.index, pd.RangeIndex)
-    atomic_write(folder / f"{name}.csv", lambda path: data.to_csv(path, index=index))
     return atomic_write(
-        folder / f"{name}.png",
+        save_table(data, study, name).with_suffix(".png"),
         lambda path: figure.savefig(path, bbox_inches="tight", metadata={"Software": None}),
     )
 
