@@ -24,7 +24,7 @@ from mer_lib.perceptibility import perceptibility
 from mer_lib.places import atomic_write, runs_folder
 from mer_lib.preparation import Prepared
 from mer_lib.rendering import render_attack
-from mer_lib.runs import Run, RunError, find_runs, load_run, provenance
+from mer_lib.runs import Run, RunError, find_runs, provenance, read_info
 
 RESULTS = (
     "study", "corpus", "split", "system", "seed", "width", "epochs", "attack", "domain", "epsilon", "steps", "clips",
@@ -241,18 +241,18 @@ def finish_attacks(run: Run, rows: list[pd.DataFrame]) -> Path:
     return atomic_write(run.folder / "attacks.csv", lambda part: table.to_csv(part, index=False))
 
 
-def _attacked(study: str) -> Iterator[tuple[Run, pd.DataFrame]]:
-    """A study's runs with the table of their finished attacks; results of other weights or corpora are refused."""
+def _attacked(study: str) -> Iterator[tuple[Path, dict, pd.DataFrame]]:
+    """A study's runs (folder, run.json) with their attacks.csv; results of other weights or corpora are refused."""
     folders = [folder for folder in find_runs(study) if (folder / "attacks.csv").is_file()]
     if not folders:
         raise RunError(f"{runs_folder(study)}: no attacked runs here; run notebook 06_attack on a trained run first")
     problems, found, prints = [], [], set()
     for folder in folders:
-        run, table = load_run(folder), pd.read_csv(folder / "attacks.csv")
+        info, table = read_info(folder), pd.read_csv(folder / "attacks.csv")
         prints |= set(table["fingerprint"])
-        if set(table["weights_sha256"]) != {run.info["weights_sha256"]}:
+        if set(table["weights_sha256"]) != {info["weights_sha256"]}:
             problems.append(f"{folder}/attacks.csv comes from other weights than the run has now: attack it again")
-        found.append((run, table))
+        found.append((folder, info, table))
     if len(prints) > 1:
         problems.append(f"{runs_folder(study)}: runs on {len(prints)} different corpora must not be mixed in one study")
     if problems:
@@ -262,7 +262,7 @@ def _attacked(study: str) -> Iterator[tuple[Run, pd.DataFrame]]:
 
 def collect_results(study: str) -> pd.DataFrame:
     """All finished attacks of a study, one row per system, seed and attack, with the columns :data:`RESULTS`."""
-    return pd.concat([table for _, table in _attacked(study)], ignore_index=True)[list(RESULTS)]
+    return pd.concat([table for *_, table in _attacked(study)], ignore_index=True)[list(RESULTS)]
 
 
 def write_results(study: str) -> Path:
@@ -273,10 +273,10 @@ def write_results(study: str) -> Path:
 
 def _files_of(study: str, name: str, needed: bool = True) -> Iterator[pd.DataFrame]:
     """One file of every finished attack of a study, with study, system, seed, attack and domain added."""
-    for run, table in _attacked(study):
+    for folder, info, table in _attacked(study):
         for attack, domain in zip(table["attack"], table["domain"], strict=True):
-            if (path := run.folder / "attacks" / attack / name).is_file() or needed:
-                where = {"study": study, "system": run.info["system"], "seed": run.info["seed"], "attack": attack}
+            if (path := folder / "attacks" / attack / name).is_file() or needed:
+                where = {"study": study, "system": info["system"], "seed": info["seed"], "attack": attack}
                 yield pd.read_csv(path, dtype={"clip": str}).assign(**where, domain=domain)
 
 

@@ -137,6 +137,30 @@ def load_weights(path: Path, system: str, width: float) -> Network:
     return model.eval()
 
 
+def read_info(folder: str | Path) -> dict:
+    """How a finished run was made: its run.json, without its weights.
+
+    Raises
+    ------
+    RunError
+        If it is unfinished, damaged or of another format.
+    """
+    folder = Path(folder)
+    if not (folder / "run.json").is_file():
+        raise RunError(f"{folder}: no finished run here (run.json is missing); train it with notebooks 02 to 05")
+    try:
+        info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        known = info["format"] == FORMAT and info["system"] in SYSTEMS
+        _ = info["width"], info["weights_sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{folder}: run.json cannot be read ({error!r}); train the run again") from error
+    if not known:
+        raise RunError(
+            f"{folder}: run of format {info['format']} and system {info['system']!r}; this version reads {FORMAT}"
+        )
+    return info
+
+
 def load_run(folder: str | Path) -> Run:
     """Read a finished run.
 
@@ -145,20 +169,12 @@ def load_run(folder: str | Path) -> Run:
     RunError
         If it is unfinished, damaged, or its weights are not those that run.json names.
     """
-    folder = Path(folder)
-    if not (folder / "run.json").is_file():
-        raise RunError(f"{folder}: no finished run here (run.json is missing); train it with notebooks 02 to 05")
+    folder, info = Path(folder), read_info(folder)
     try:
-        info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         history = pd.read_csv(folder / "history.csv")
-        system, width = info["system"], info["width"]
-    except (OSError, ValueError, KeyError) as error:
-        raise RunError(f"{folder}: run.json or history.csv cannot be read ({error}); train the run again") from error
-    if info.get("format") != FORMAT or system not in SYSTEMS:
-        raise RunError(
-            f"{folder}: run of format {info.get('format')} and system {system!r}; this version reads {FORMAT}"
-        )
-    model = load_weights(folder / "weights.safetensors", system, width)
+    except (OSError, ValueError) as error:
+        raise RunError(f"{folder}: history.csv cannot be read ({error}); train the run again") from error
+    model = load_weights(folder / "weights.safetensors", info["system"], info["width"])
     if weights_digest(folder) != info["weights_sha256"]:
         raise RunError(f"{folder}: weights.safetensors is not the file that run.json describes; train the run again")
     return Run(folder, model, info, history)
