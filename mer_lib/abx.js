@@ -24,7 +24,9 @@
     return sum / 2 ** trials;
   }
 
-  const quoted = (text) => '"' + String(text).replace(/"/g, '""') + '"';
+  /* A spreadsheet takes a cell that begins so for a formula and would compute a clip's name. */
+  const harmless = (text) => (/^[=+\-@\t\r]/.test(text) ? "'" : "") + text;
+  const quoted = (text) => '"' + harmless(String(text)).replace(/"/g, '""') + '"';
   const csv = (rows) => "trial,clip,x,answer,correct\n"
     + rows.map((r) => [r.trial, quoted(r.clip), r.x, r.answer, Number(r.correct)].join(",")).join("\n") + "\n";
 

@@ -5,19 +5,29 @@ Notebooks: 01_prepare_data to 08_robustness
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import pandas as pd
 
+from mer_lib.checks import shown
 from mer_lib.models import SYSTEMS
 
 PUBLISHED_RATE = 0.0005
 ENOUGH_SEEDS = 5  # below this the study says that intervals are not meaningful
 
 
+def plain(name: object) -> str:
+    """A name from data for figures and Markdown: characters that mean something to HTML, Markdown or TeX become "_".
+
+    A caption is drawn by matplotlib and shown as Markdown, so that escaping for one would be seen in the other.
+    """
+    return re.sub(r"[<>$`*\[\]\\]", "_", shown(name))
+
+
 def _values(values: pd.Series) -> str:
     """Distinct values, sorted, joined: "0.25", "2 and 12"."""
-    found = [f"{value:g}" if isinstance(value, float | int) else str(value) for value in sorted(values.unique())]
+    found = [f"{value:g}" if isinstance(value, float | int) else plain(value) for value in sorted(values.unique())]
     return found[0] if len(found) == 1 else ", ".join(found[:-1]) + " and " + found[-1]
 
 
@@ -49,16 +59,16 @@ def corpus_caption(info: Mapping) -> str:
     shortcut = info["shortcut"]["strength"]
     added = f"; shortcut of strength {shortcut:g} tied to {info['shortcut']['emotion']}" if shortcut else ""
     return (
-        f"Corpus {info['corpus']}, {info['clips']} excerpts of {info['excerpt_seconds']:g} s; "
+        f"Corpus {plain(info['corpus'])}, {info['clips']} excerpts of {info['excerpt_seconds']:g} s; "
         f"ratings by {info['ratings_kind']}; {midlevel}{added}."
     )
 
 
 def run_caption(info: Mapping, pretrained: bool = False) -> str:
     """The line under every figure of one run, from its ``info``."""
-    where = "pretrained network" if pretrained else f"study {info['study']}"
+    where = "pretrained network" if pretrained else f"study {plain(info['study'])}"
     text = (
-        f"{info['system']}, seed {info['seed']}, {where}; corpus {info['prepared']} ({info['ratings_kind']}); "
+        f"{info['system']}, seed {info['seed']}, {where}; corpus {plain(info['prepared'])} ({info['ratings_kind']}); "
         f"{info['split']} split, {info['clips']['test']} test clips; width {info['width']:g}, "
         f"{info['epochs_run']} epochs{_rate(pd.Series([info['settings']['learning_rate']]))}."
     )

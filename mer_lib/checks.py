@@ -5,10 +5,16 @@ Notebook: 01_prepare_data
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import csv
+import io
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
+
+LARGEST_TABLE = 50_000_000  # bytes
+SEPARATORS = (",", ";", "\t")
 
 
 class CorpusError(ValueError):
@@ -37,34 +43,123 @@ class Findings:
             )
 
 
+def shown(value: object, limit: int = 80) -> str:
+    """A value from data for a message: in one line, short, and without characters that would drive a terminal."""
+    text = str(value)
+    text = text if len(text) <= limit else f"{text[: limit - 20]}... ({len(text)} characters)"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
 def _listed(text: str, cases: Iterable[object]) -> str:
-    cases = [str(case) for case in cases]
+    cases = [shown(case) for case in cases]
+    text = shown(text, 2000)
     return f"{text}: {', '.join(cases)}" if cases else text
 
 
-def read_csv(path: Path, findings: Findings, needed: Iterable[str], separator: str = ",") -> pd.DataFrame | None:
-    """Read a CSV as text, without its BOM; missing files, columns and unreadable bytes become findings."""
-    if not path.is_file():
-        findings.problem(f"{path} is missing (data/README.md says where to get it and where to put it)")
+def _text_of(path: Path, findings: Findings) -> str | None:
+    """A table's text without its byte order mark; what is no such text becomes a finding."""
+    if not os.path.isfile(path):
+        is_what = "a folder, no table" if os.path.isdir(path) else "missing"
+        findings.problem(f"{path} is {is_what} (data/README.md says where to get it and where to put it)")
         return None
     try:
-        table = pd.read_csv(
-            path, dtype=str, sep=separator, encoding="utf-8-sig", skipinitialspace=True, keep_default_na=True
-        )
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        findings.problem(f"{path} is no UTF-8 table separated by {separator!r} ({error})")
+        if path.stat().st_size > LARGEST_TABLE:
+            findings.problem(f"{path} is larger than {LARGEST_TABLE // 1_000_000} MB: that is no table of clips")
+            return None
+        data = path.read_bytes()
+        text = data.decode("utf-8-sig")
+    except OSError as error:
+        findings.problem(f"{path} cannot be read ({error.strerror})")
         return None
-    table.columns = [str(column).strip() for column in table.columns]
-    missing = [column for column in needed if column not in table.columns]
-    if missing:
-        findings.problem(
-            f"{path} has no column {', '.join(missing)} (it has {', '.join(table.columns)}; separator {separator!r})"
-        )
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        findings.problem(f"{path} is no UTF-8 text (line {line}): save it as 'CSV UTF-8'")
         return None
-    if table.empty:
+    if "\0" in text:
+        findings.problem(f"{path} holds null bytes, which no table does (damaged, or UTF-16): save it as 'CSV UTF-8'")
+        return None
+    return text
+
+
+def _rows(text: str, separator: str) -> list[tuple[int, list[str]]]:
+    """Rows with their line numbers and without blanks around their cells; blank lines are left out."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
+    return [(reader.line_num, [cell.strip() for cell in row]) for row in reader if len(row) > 1 or "".join(row).strip()]
+
+
+def _separator(text: str, needed: Sequence[str], separator: str) -> str:
+    """The expected separator, or the one whose header names more of the needed columns."""
+    found = {}
+    for other in (separator, *SEPARATORS):
+        try:
+            header = next(iter(_rows(text.lstrip().partition("\n")[0], other)), (0, []))[1]
+        except csv.Error:
+            continue
+        found.setdefault(other, sum(column in header for column in needed))
+    return max(found, key=found.__getitem__, default=separator)
+
+
+def read_csv(
+    path: Path,
+    findings: Findings,
+    needed: Iterable[str],
+    separator: str = ",",
+    used: Iterable[str] | None = None,
+) -> pd.DataFrame | None:
+    """Read a CSV as text, without its BOM; what cannot be read for certain becomes a finding.
+
+    Parameters
+    ----------
+    needed
+        Columns that must be there.
+    separator
+        The expected one; another is taken, with a note, if the header's names show it.
+    used
+        Columns that must be there once and have a cell in every row; by default all.
+
+    Returns
+    -------
+    pandas.DataFrame or None
+        All columns as text, empty cells NaN; None if there was a problem.
+    """
+    needed, text = list(needed), _text_of(path, findings)
+    if text is None:
+        return None
+    before = len(findings.problems)
+    taken = _separator(text, needed, separator)
+    try:
+        rows = _rows(text, taken)
+    except csv.Error as error:
+        findings.problem(f"{path} is no table separated by {taken!r} ({error}: a quotation mark too many?)")
+        return None
+    header = rows[0][1] if rows else []
+    if missing := [column for column in needed if column not in header]:
+        has = ", ".join(shown(column) for column in header) or "nothing"
+        findings.problem(f"{path} has no column {', '.join(missing)} (it has {has}; separator {taken!r})")
+    used = set(header if used is None else used) - {""}
+    if twice := sorted({column for column in header if column in used and header.count(column) > 1}):
+        findings.problem(f"{path} has these columns twice", twice)
+    if not rows[1:]:
         findings.problem(f"{path} holds no rows")
+    last = max((i for i, column in enumerate(header) if column in used), default=0)
+    if short := [line for line, row in rows[1:] if len(row) <= last]:
+        findings.problem(f"{path}: rows with fewer cells than the header (cut off?), in the lines", short)
+    if long := [line for line, row in rows[1:] if any(row[len(header) :])]:
+        findings.problem(
+            f"{path}: rows with more cells than the header ({taken!r} inside a cell, or decimal commas?), in the lines",
+            long,
+        )
+    if len(findings.problems) > before:
         return None
-    return table
+    if taken != separator:
+        findings.note(f"{path} is separated by {taken!r}, not by {separator!r}: read so")
+    if empty := [line for line, row in rows[1:] if not any(row)]:
+        findings.note(f"{path}: empty rows left out, in the lines", empty)
+    padded = [(row + [""] * len(header))[: len(header)] for _, row in rows if any(row)]
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer).writerows(padded)
+    buffer.seek(0)
+    return pd.read_csv(buffer, dtype=str, keep_default_na=True, skip_blank_lines=False)
 
 
 def numbers(
@@ -98,7 +193,8 @@ def numbers(
 def duplicates(ids: pd.Series, name: str, findings: Findings) -> None:
     """Missing ids and ids that stand more than once become findings."""
     if ids.isna().any():
-        findings.problem(f"{name}: {int(ids.isna().sum())} row(s) without an id")
+        rows = [number for number, missing in enumerate(ids.isna(), start=1) if missing]
+        findings.problem(f"{name}: {len(rows)} row(s) without an id, counted below the header", rows)
     if ids.duplicated().any():
         findings.problem(f"{name}: the same id more than once", sorted(ids[ids.duplicated()].dropna().unique()))
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import unicodedata
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,22 +28,15 @@ from mer_lib.checks import (
     normalised_id,
     numbers,
     read_csv,
+    shown,
 )
+from mer_lib.midlevel_tables import MIDLEVEL, read_midlevel
 from mer_lib.places import data_folder
 from mer_lib.splits import PROTOCOLS, split
 
 __all__ = ["EMOTIONS", "MIDLEVEL", "PROTOCOLS", "Corpus", "CorpusError", "load_corpus", "split"]
 
 EMOTIONS = ("valence", "energy", "tension", "anger", "fear", "happy", "sad", "tender")
-MIDLEVEL = (
-    "melodiousness",
-    "articulation",
-    "rhythmic_complexity",
-    "rhythmic_stability",
-    "dissonance",
-    "tonal_stability",
-    "minorness",
-)
 AUDIO_ENDINGS = (".mp3", ".ogg", ".opus", ".flac", ".wav", ".aiff", ".aif")
 
 
@@ -94,46 +88,11 @@ def _audio_files(folder: Path, findings: Findings) -> pd.Series:
     files = sorted(p for p in folder.glob("*") if p.suffix.lower() in AUDIO_ENDINGS) if folder.is_dir() else []
     if not files:
         findings.problem(f"{folder} is missing or holds no audio ({', '.join(AUDIO_ENDINGS)})")
+    if strange := [p.name for p in files if not p.is_file()]:
+        findings.problem(f"{folder}: no files, though their names say audio (folders or broken links)", strange)
     stems = normalised_id(pd.Series([p.stem for p in files], dtype=str))
     duplicates(stems, f"{folder}", findings)
     return pd.Series([str(p) for p in files], index=stems, dtype=str)
-
-
-def _read_midlevel(folder: Path, source: str, findings: Findings) -> pd.DataFrame | None:
-    """The seven mid-level values by id at the source, from the tables of Aljanaki & Soleymani (2018) or of that layout.
-
-    Columns are found by name, else by position. The direction of the sixth is taken from the data: what rises with
-    dissonance is atonality, whatever it is called, and is turned round.
-    """
-    names = ("song id", "Source", "ID at file source")
-    metadata = read_csv(folder / "metadata.csv", findings, names, separator=";")
-    annotations = read_csv(folder / "annotations.csv", findings, ("song_id",))
-    if metadata is None or annotations is None:
-        return None
-    by_name = [column for column in annotations.columns if column in MIDLEVEL]
-    columns = list(MIDLEVEL) if len(by_name) == 7 else [c for c in annotations.columns if c != "song_id"][:7]
-    if len(columns) < 7:
-        findings.problem(
-            f"{folder / 'annotations.csv'}: seven mid-level columns expected beside song_id, found {', '.join(columns)}"
-        )
-        return None
-    metadata = metadata.assign(song_id=metadata["song id"].str.strip(), id=normalised_id(metadata["ID at file source"]))
-    metadata = metadata[metadata["Source"].str.strip().str.lower() == source]
-    annotations = annotations.assign(song_id=annotations["song_id"].str.strip())
-    for values, name in ((metadata["id"], "metadata.csv"), (annotations["song_id"], "annotations.csv")):
-        duplicates(values, f"{folder / name}", findings)
-    joined = metadata[["song_id", "id"]].merge(annotations, on="song_id", how="inner").set_index("id", drop=False)
-    result = pd.DataFrame(index=joined.index)
-    for name, column in zip(MIDLEVEL, columns, strict=True):
-        result[name] = numbers(joined, column, joined["id"], (1, 10), f"{folder / 'annotations.csv'}", findings) / 10
-    direction = result["tonal_stability"].corr(result["dissonance"])
-    if direction > 0.3 or (columns[5] == "atonality" and not direction < -0.3):
-        result["tonal_stability"] = 1.1 - result["tonal_stability"]
-        findings.note(
-            f"mid-level column 6 ({columns[5]}) read as atonality and turned round: "
-            f"it correlates {direction:+.2f} with dissonance"
-        )
-    return result
 
 
 def _set1_layout(name: str, folder: Path, midlevel: Path, **kinds: object) -> Corpus:
@@ -141,13 +100,17 @@ def _set1_layout(name: str, folder: Path, midlevel: Path, **kinds: object) -> Co
     findings = Findings(f"corpus {name} in {folder}")
     files = _audio_files(folder / "Set1", findings)
     ratings = read_csv(folder / "mean_ratings_set1.csv", findings, ("number", *EMOTIONS))
-    tracks = read_csv(folder / "set1_tracklist.csv", findings, ("Nro", "Album name"))
-    values = _read_midlevel(midlevel, name, findings) if midlevel.is_dir() else None
+    named = ("Nro", "Album name")
+    tracks = read_csv(folder / "set1_tracklist.csv", findings, named, used=named)
+    values = read_midlevel(midlevel, name, findings) if midlevel.is_dir() else None
+    if tracks is not None:
+        track_ids = normalised_id(tracks["Nro"])
+        duplicates(track_ids, "set1_tracklist.csv", findings)
+    if ratings is not None:
+        ids = normalised_id(ratings["number"])
+        duplicates(ids, "mean_ratings_set1.csv", findings)
     if ratings is None or tracks is None:
         findings.settle()
-    ids, track_ids = normalised_id(ratings["number"]), normalised_id(tracks["Nro"])
-    duplicates(ids, "mean_ratings_set1.csv", findings)
-    duplicates(track_ids, "set1_tracklist.csv", findings)
     table = pd.DataFrame({"id": ids, "path": ids.map(files) if files.index.is_unique else None})
     table["group"] = ids.map(
         pd.Series(tracks["Album name"].str.strip().to_numpy(), index=track_ids)[lambda s: ~s.index.duplicated()]
@@ -173,42 +136,37 @@ def _own_folder(folder: Path) -> Corpus:
 
     Values lie in [0, 1], or the folder declares another scale in ``corpus.yaml`` (``scale: [1, 9]``).
     """
-    findings = Findings(f"corpus {folder.name} in {folder}")
+    name = Path(os.path.abspath(folder)).name
+    findings = Findings(f"corpus {name} in {folder}")
     sheets = sorted(folder.glob("*.csv"))
     if len(sheets) != 1:
         raise CorpusError(
             f"{folder}: exactly one CSV with a column 'file' expected, found {[p.name for p in sheets] or 'none'}"
         )
+    scale = _declared_scale(folder, findings)
     ratings = read_csv(sheets[0], findings, ("file",))
     if ratings is None:
         findings.settle()
-    scale = _declared_scale(folder, findings)
-    if not set(EMOTIONS) & set(ratings.columns):
+    emotions = [emotion for emotion in EMOTIONS if emotion in ratings]
+    if not emotions:
         findings.problem(f"{sheets[0]} has none of the emotions {', '.join(EMOTIONS)}")
     table = pd.DataFrame({"id": ratings["id"].str.strip() if "id" in ratings else ratings["file"].str.strip()})
     duplicates(table["id"], sheets[0].name, findings)
-    paths = [(folder / str(name).strip()).resolve() for name in ratings["file"]]
-    strays = [
-        name for name, path in zip(ratings["file"], paths, strict=True) if not path.is_relative_to(folder.resolve())
-    ]
-    if strays:
-        findings.problem("files outside the corpus folder", strays)
-    table["path"] = [str(path) if path.is_file() else None for path in paths]
+    paths, spare = _own_files(folder, ratings["file"], table["id"], findings)
+    table["path"] = paths
     table["group"] = ratings["group"].str.strip().fillna(table["id"]) if "group" in ratings else table["id"]
     for column in EMOTIONS + MIDLEVEL:
         known = column in ratings
         values = numbers(ratings, column, table["id"], scale, sheets[0].name, findings) if known else np.nan
         table[column] = (values - scale[0]) / (scale[1] - scale[0]) if known else np.nan
-    used = {str(path) for path in paths}
-    found = [p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_ENDINGS and str(p.resolve()) not in used]
-    missing_counterparts(
-        table, pd.Series("", index=[*table["id"], *(str(p.relative_to(folder)) for p in found)]), findings
-    )
+    if emotions and not ratings[emotions].notna().any(axis=None):
+        findings.problem(f"{sheets[0]} holds no rating: {', '.join(emotions)} are empty throughout")
+    missing_counterparts(table, pd.Series("", index=[*table["id"], *spare]), findings)
     findings.settle()
     kind = "annotated" if table[list(MIDLEVEL)].notna().any(axis=None) else "none"
     table = table.sort_values("id").reset_index(drop=True)
     return Corpus(
-        folder.name,
+        name,
         folder,
         table,
         midlevel_kind=kind,
@@ -217,18 +175,53 @@ def _own_folder(folder: Path) -> Corpus:
     )
 
 
+def _own_files(
+    folder: Path, names: pd.Series, ids: pd.Series, findings: Findings
+) -> tuple[list[str | None], list[str]]:
+    """Paths of the files that a CSV names (None where there is none), and audio below the folder that it does not name.
+
+    A name that differs from the file's in its Unicode form alone ("é" as one character or as two) is the file's.
+    """
+    inside = Path(os.path.realpath(folder))
+    found = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in AUDIO_ENDINGS and p.is_file()]
+    by_form = {unicodedata.normalize("NFC", p.relative_to(folder).as_posix()): os.path.realpath(p) for p in found}
+    paths, strays, folders, respelt = [], [], [], []
+    for name in names.fillna("").str.strip():
+        path = os.path.realpath(folder / name)
+        if name and not Path(path).is_relative_to(inside):
+            strays.append(name)
+        elif os.path.isdir(path):
+            folders.append(name or "(no name)")
+        elif not os.path.isfile(path) and (other := by_form.get(unicodedata.normalize("NFC", name))):
+            path = other
+            respelt.append(name)
+        paths.append(path if os.path.isfile(path) else None)
+    if strays:
+        findings.problem("files outside the corpus folder", strays)
+    if folders:
+        findings.problem("folders in the column 'file', where audio files are expected", folders)
+    if respelt:
+        findings.note("found under another Unicode form of the name", respelt)
+    known = pd.Series(paths, dtype=str)
+    if (twice := known.duplicated(keep=False) & known.notna()).any():
+        findings.problem("the same file in several rows (it would be trained on and tested)", ids[twice])
+    used = set(paths)
+    return paths, [str(p.relative_to(folder)) for p in found if os.path.realpath(p) not in used]
+
+
 def _declared_scale(folder: Path, findings: Findings) -> tuple[float, float]:
     """The scale declared in ``corpus.yaml``, or (0, 1)."""
-    if not (folder / "corpus.yaml").is_file():
+    path = folder / "corpus.yaml"
+    if not path.is_file():
         return 0.0, 1.0
     try:
-        declared = yaml.safe_load((folder / "corpus.yaml").read_text(encoding="utf-8"))
+        declared = yaml.safe_load(path.read_text(encoding="utf-8-sig")) if path.stat().st_size < 10_000 else None
         low, high = (float(v) for v in declared["scale"])
         if set(declared) == {"scale"} and np.isfinite([low, high]).all() and low < high:
             return low, high
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError):
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
         pass
-    findings.problem(f"{folder / 'corpus.yaml'}: expected one line such as 'scale: [1, 9]' (lowest, highest rating)")
+    findings.problem(f"{path}: expected one line such as 'scale: [1, 9]' (lowest, highest rating)")
     return 0.0, 1.0
 
 
@@ -254,14 +247,14 @@ def load_corpus(name_or_path: str | Path, data_dir: str | Path = "data") -> Corp
         kinds = {"midlevel_kind": "composed", "ratings_kind": "simulated listeners", "publishable_audio": True}
         return _set1_layout("etudes", data / "etudes", data / "etudes" / "midlevel", **kinds)
     if name_or_path == "soundtracks":
-        folder = Path(os.environ.get("MER_SOUNDTRACKS") or data / "soundtracks").expanduser()
-        if not folder.is_dir():
+        folder = Path(os.path.expanduser(os.environ.get("MER_SOUNDTRACKS") or data / "soundtracks"))
+        if not os.path.isdir(folder):
             raise CorpusError(
                 f"{folder} is missing: data/README.md says where to get Soundtracks; MER_SOUNDTRACKS may point at it"
             )
         kinds = {"midlevel_kind": "annotated", "ratings_kind": "human listeners"}
         return _set1_layout("soundtracks", folder, data / "midlevel" / "metadata_annotations", **kinds)
-    folder = Path(name_or_path).expanduser()
-    if not folder.is_dir():
-        raise CorpusError(f"{name_or_path!r} is neither 'etudes', 'soundtracks' nor a folder")
+    folder = Path(os.path.expanduser(name_or_path))
+    if not str(name_or_path).strip() or not os.path.isdir(folder):
+        raise CorpusError(f"{shown(name_or_path, 300)!r} is neither 'etudes', 'soundtracks' nor a folder")
     return _own_folder(folder)

@@ -5,13 +5,29 @@ Notebook: 01_prepare_data
 
 from __future__ import annotations
 
+import lzma
+import os
+import stat
+import sys
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import pooch
 
+from mer_lib.checks import shown
 from mer_lib.places import atomic_write, data_folder
+
+LARGEST_CONTENT = 2_000_000_000  # bytes; the annotations are a thousandth of it
+
+
+# What zipfile lets through of what its decompressors say about damaged, encrypted or unknown contents
+UNREADABLE = (OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError, LookupError)
+
+
+class ArchiveError(ValueError):
+    """An archive that is not unpacked; the message names every member that is wrong."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +78,11 @@ def download(data_dir: str | Path = "data") -> list[str]:
         try:
             known = None if source.sha256 is None else f"sha256:{source.sha256}"
             fetched = pooch.retrieve(f"https://osf.io/download/{source.id}", known, path=data / ".download")
+            if target.suffix == ".zip":
+                unpack(fetched, target.parent)  # before it counts as fetched
             atomic_write(target, lambda part, fetched=fetched: part.write_bytes(Path(fetched).read_bytes()))
         except Exception as error:  # no network, a changed file: told, not fatal
-            missing.append(f"{source.place}: {source.what}, file id {source.id}; not fetched ({error})")
-            continue
-        if target.suffix == ".zip":
-            unpack(target, target.parent)
+            missing.append(f"{source.place}: {source.what}, file id {source.id}; not fetched ({shown(error, 500)})")
     missing += [line for line in BY_HAND if not (data / line.split(":")[0].split(" to ")[0]).exists()]
     return missing
 
@@ -77,23 +92,62 @@ def unpack(archive: str | Path, folder: str | Path) -> list[Path]:
 
     Raises
     ------
-    ValueError
-        If any member would land outside the folder, naming all that would; then nothing is unpacked.
+    ArchiveError
+        If the archive is damaged, or any member would land outside the folder or on another's place, naming all that
+        would; then nothing is unpacked.
     """
-    folder = Path(folder).resolve()
-    with zipfile.ZipFile(archive) as file:
-        members = [member for member in file.infolist() if not member.is_dir()]
-        strays = [m.filename for m in members if not (folder / m.filename).resolve().is_relative_to(folder)]
-        if strays:
-            raise ValueError(f"{archive}: members that would climb out of {folder}: {', '.join(strays)}")
-        written = []
-        for member in members:
-            target = folder / member.filename
-            if not target.exists():
-                atomic_write(target, lambda part, member=member: part.write_bytes(file.read(member)))
-                written.append(target)
-    return written
+    folder = Path(os.path.realpath(folder))
+    try:
+        with zipfile.ZipFile(archive) as file:
+            members = [member for member in file.infolist() if not member.is_dir()]
+            if problems := _member_problems(members, folder):
+                raise ArchiveError(f"{archive}: nothing was unpacked\n" + "\n".join(f"  - {p}" for p in problems))
+            wanted = [member for member in members if not (folder / member.filename).exists()]
+            contents = [file.read(member) for member in wanted]  # all of it, before anything is written
+    except ArchiveError:
+        raise
+    except UNREADABLE as error:
+        raise ArchiveError(
+            f"{archive}: no zip archive that can be read ({error}); remove it and get it again"
+        ) from error
+    targets = [folder / member.filename for member in wanted]
+    for target, content in zip(targets, contents, strict=True):
+        atomic_write(target, lambda part, content=content: part.write_bytes(content))
+    return targets
+
+
+def _member_problems(members: list[zipfile.ZipInfo], folder: Path) -> list[str]:
+    """Members that must not be unpacked, in words."""
+    names = [member.filename for member in members]
+    places = {name: Path(os.path.realpath(folder / name)) for name in names}
+    files = set(places.values())
+
+    def above(place: Path) -> set[Path]:
+        return {parent for parent in place.parents if parent != folder and parent.is_relative_to(folder)}
+
+    def blocked(place: Path) -> bool:
+        return any(os.path.isfile(parent) for parent in above(place))
+
+    found = {
+        f"members that would climb out of {folder}": [n for n in names if not places[n].is_relative_to(folder)],
+        "members that are links": [m.filename for m in members if stat.S_ISLNK(m.external_attr >> 16)],
+        "names that stand there twice": sorted({n for n in names if names.count(n) > 1}),
+        "names too long for a file": [n for n in names if max(len(p.encode()) for p in Path(n).parts or [""]) > 200],
+        "a file where a folder is needed for": [n for n in names if above(places[n]) & files or blocked(places[n])],
+        "a folder where a file is needed for": [n for n in names if os.path.isdir(places[n])],
+    }
+    problems = [f"{words}: {', '.join(shown(n, 200) for n in cases)}" for words, cases in found.items() if cases]
+    if (size := sum(member.file_size for member in members)) > LARGEST_CONTENT:
+        problems.append(f"{size / 1e9:.1f} GB when unpacked, {LARGEST_CONTENT / 1e9:g} GB at most are expected")
+    return problems
+
+
+def main() -> int:
+    """Fetch, say what is missing; 0 if everything is there."""
+    missing = download()
+    print("\n".join(missing) or "everything is there")
+    return 1 if missing else 0
 
 
 if __name__ == "__main__":
-    print("\n".join(download()) or "everything is there")
+    sys.exit(main())

@@ -21,7 +21,7 @@ from mer_lib.bim import BIM, AttackResult, forward, frozen
 from mer_lib.dataset import EMOTIONS, MIDLEVEL
 from mer_lib.models import Prediction
 from mer_lib.perceptibility import perceptibility
-from mer_lib.places import atomic_write, runs_folder
+from mer_lib.places import atomic_write, file_stems, runs_folder
 from mer_lib.preparation import Prepared
 from mer_lib.rendering import render_attack
 from mer_lib.runs import Run, RunError, find_runs, provenance, read_info
@@ -118,8 +118,7 @@ def attack_run(
         atomic_write(folder / "rendered.csv", lambda part: table.to_csv(part, index=False))
     sound = _sound(clean, heard, prepared.emotions[rows], result.clean, answers, clip_table.index)
     atomic_write(folder / "sound.csv", lambda part: sound.to_csv(part))
-    for clip, before, after in list(zip(clip_table.index, clean, heard, strict=True))[:examples]:
-        stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in clip)
+    for stem, before, after in zip(file_stems(clip_table.index[:examples]), clean, heard, strict=False):
         write_flac(folder / "examples" / f"{stem}-clean.flac", before.numpy())
         write_flac(folder / "examples" / f"{stem}-{'rendered' if rendered else 'attacked'}.flac", after.numpy())
     text = json.dumps({"about": about, "row": row, "provenance": provenance()}, indent=1)

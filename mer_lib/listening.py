@@ -25,6 +25,7 @@ import soundfile
 from IPython.display import HTML
 
 from mer_lib.audio import SAMPLE_RATE, AudioError
+from mer_lib.checks import shown
 
 SCRIPTS = ("player_pictures.js", "player.js")
 ABX_COLUMNS = ("trial", "clip", "x", "answer", "correct")
@@ -263,13 +264,29 @@ def abx_result(answers: str | Path | pd.DataFrame) -> dict[str, float]:
     Raises
     ------
     ValueError
-        If columns are missing, or a row's "correct" is not what its X and answer say.
+        If the file cannot be read, columns are missing, or rows hold something else than the page writes (A or B, 0 or
+        1, "correct" as x and answer say); names all of them.
     """
-    table = answers if isinstance(answers, pd.DataFrame) else pd.read_csv(answers)
+    try:
+        table = (
+            answers
+            if isinstance(answers, pd.DataFrame)
+            else pd.read_csv(answers, encoding="utf-8-sig", index_col=False)
+        )
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{answers}: no answers of a blind test ({error})") from error
     if missing := [column for column in ABX_COLUMNS if column not in table]:
         raise ValueError(f"no answers of a blind test: columns {', '.join(missing)} are missing")
-    wrong = table.loc[(table["x"] == table["answer"]) != table["correct"].astype(bool), "trial"]
-    if len(wrong):
-        raise ValueError(f"trials {', '.join(map(str, wrong))}: column 'correct' contradicts 'x' and 'answer'")
-    correct, trials = int(table["correct"].sum()), len(table)
-    return {"correct": correct, "trials": trials, "p_value": abx_p_value(correct, trials)}
+    correct = pd.to_numeric(table["correct"], errors="coerce")
+    known = table["x"].isin(["A", "B"]) & table["answer"].isin(["A", "B"]) & correct.isin([0, 1])
+    wrong = {
+        "x or answer is not A or B, or correct not 0 or 1": ~known,
+        "column 'correct' contradicts 'x' and 'answer'": known & ((table["x"] == table["answer"]) != (correct == 1)),
+    }
+    problems = [
+        f"trials {', '.join(map(shown, table['trial'][rows]))}: {words}" for words, rows in wrong.items() if rows.any()
+    ]
+    if problems:
+        raise ValueError("; ".join(problems))
+    right, trials = int(correct.sum()), len(table)
+    return {"correct": right, "trials": trials, "p_value": abx_p_value(right, trials)}

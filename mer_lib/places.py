@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,11 +51,37 @@ def prepared_name(
     midlevel: str = "corpus",
     split: str = "published",
 ) -> str:
-    """Name of the folder that holds a corpus prepared so, for instance "etudes-60clips"."""
-    name = Path(corpus).name
+    """Name of the folder that holds a corpus prepared so, for instance "etudes-60clips".
+
+    Raises
+    ------
+    ValueError
+        If the corpus is a path that does not end in a name: what is prepared would land beside its place.
+    """
+    name = short_name(Path(corpus).name)
+    if name in ("", "..") or "\0" in name:
+        raise ValueError(f"corpus {corpus!r} does not end in the name of a folder")
     name += f"-{clips}clips" if clips else ""
     name += f"-shortcut{shortcut:g}-{split}" if shortcut else ""
     return name + ("-computed" if midlevel == "computed" else "")
+
+
+def short_name(name: str, limit: int = 120) -> str:
+    """A name of at most ``limit`` bytes: a longer one is cut and marked with its digest, so that no two become one."""
+    data = name.encode("utf-8", "surrogateescape")
+    if len(data) <= limit:
+        return name
+    return data[: limit - 13].decode("utf-8", "ignore") + "-" + hashlib.sha256(data).hexdigest()[:12]
+
+
+def file_stems(names: Sequence[str]) -> list[str]:
+    """Names from data as names of files: letters, digits, "-" and "_", short enough, and no two alike."""
+    plain = ["".join(c if c.isalnum() or c in "-_" else "_" for c in name) for name in names]
+    marked = [
+        f"{stem}-{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:12]}"
+        for stem, name in zip(plain, names, strict=True)
+    ]
+    return [short_name(mark if plain.count(stem) > 1 else stem) for stem, mark in zip(plain, marked, strict=True)]
 
 
 def atomic_write(path: str | Path, write: Callable[[Path], None]) -> Path:

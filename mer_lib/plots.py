@@ -65,13 +65,17 @@ def panels(
 
 
 def finish(figure: Figure, title: str, caption: str) -> Figure:
-    """Put the title above and the caption below, wrapped to the figure's width."""
+    """Put the title above and the caption below, wrapped to the figure's width.
+
+    They hold names from data, so that nothing in them is read as mathematics: a "$" is a "$".
+    """
     width = figure.get_size_inches()[0]
     if title:
-        figure.suptitle(textwrap.fill(title, int(width * 11)), x=0.01, ha="left", fontsize=12, fontweight="bold")
+        text = textwrap.fill(title, int(width * 11))
+        figure.suptitle(text, x=0.01, ha="left", fontsize=12, fontweight="bold", parse_math=False)
     if caption:
         text = textwrap.fill(caption, int(width * 16))
-        figure.supxlabel(text, x=0.01, ha="left", fontsize=8, color="0.35", linespacing=1.25)
+        figure.supxlabel(text, x=0.01, ha="left", fontsize=8, color="0.35", linespacing=1.25, parse_math=False)
     return figure
 
 
@@ -167,7 +171,7 @@ def spectrograms(pictures: Mapping[str, np.ndarray], title: str, caption: str, u
             else {"cmap": "magma", "vmin": low, "vmax": top}
         )
         mesh = _draw_spectrogram(axis, values, **scale)
-        axis.set_title(name, loc="left")
+        axis.set_title(name, loc="left", parse_math=False)
         axis.label_outer()
         figure.colorbar(mesh, ax=axis, label=unit, pad=0.01)
     return finish(figure, title, caption)

@@ -12,11 +12,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
@@ -24,77 +22,38 @@ from mer_lib.audio import (
     EXCERPT_SAMPLES,
     EXCERPT_SECONDS,
     SAMPLE_RATE,
+    SHORTEST_SAMPLES,
     AudioError,
-    decode,
+    clipped_share,
     peak_normalise,
+    read_audio,
+    to_mono,
     trim_zeros,
 )
 from mer_lib.dataset import EMOTIONS, MIDLEVEL, Corpus, CorpusError, split
 from mer_lib.places import atomic_write, prepared_name
-from mer_lib.shortcut import SHORTCUTS, VARIANTS, with_shortcut
+from mer_lib.prepared import FORMAT, Prepared, PreparedError, load_prepared
+from mer_lib.shortcut import SHORTCUTS, with_shortcut
 from mer_lib.spectrogram import FRAMES_PER_SECOND, LogSpectrogram
 
-__all__ = ["Prepared", "load_prepared", "prepare", "prepared_name", "spectrograms_of"]
+__all__ = ["Prepared", "PreparedError", "load_prepared", "prepare", "prepared_name", "spectrograms_of"]
 
-FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A prepared corpus; the arrays are memory-mapped.
-
-    Attributes
-    ----------
-    info
-        How it was made: corpus, fingerprint, kinds of ratings and mid-level values, shortcut, seed, notes.
-    table
-        One row a clip: id, group, start_seconds, ratings and mid-level values.
-    waveforms
-        (clips, 220500) float32 at 22 050 Hz, peak-normalised before the excerpt was cut.
-    spectrograms
-        (clips, 313, 149) float32, log10(1 + x), not z-scored.
-    """
-
-    folder: Path
-    info: dict = field(repr=False)
-    table: pd.DataFrame = field(repr=False)
-    waveforms: np.ndarray = field(repr=False)
-    spectrograms: np.ndarray = field(repr=False)
-
-    def __len__(self) -> int:
-        return len(self.table)
-
-    @property
-    def emotions(self) -> np.ndarray:
-        """Ratings, (clips, 8) float32 in [0, 1], NaN where unrated."""
-        return self.table[list(EMOTIONS)].to_numpy(np.float32)
-
-    @property
-    def midlevel(self) -> np.ndarray:
-        """Mid-level values, (clips, 7) float32 in [0, 1], NaN where unknown."""
-        return self.table[list(MIDLEVEL)].to_numpy(np.float32)
-
-    def split(self, protocol: str = "published", seed: int = 42) -> dict[str, np.ndarray]:
-        """Rows for training, validation and test, see :func:`mer_lib.dataset.split`."""
-        return split(self.table, protocol, seed)
-
-    def test_variant(self, variant: str) -> np.ndarray:
-        """Waveforms of the test clips with the shortcut "present", "absent" or "reversed", (clips, 220500)."""
-        if variant not in VARIANTS:
-            raise ValueError(f"unknown variant {variant!r}: one of {', '.join(VARIANTS)}")
-        test = self.split(self.info["shortcut"]["split_protocol"])["test"]
-        return with_shortcut(self.waveforms[test], self.emotions[test], self.info["shortcut"], VARIANTS[variant])
+NOTED_CLIPPING = 0.01  # share of a clip's samples above which a note names it
 
 
-def _prepare_clip(path: str) -> np.ndarray | str:
-    """A clip decoded, trimmed and normalised, or what is wrong with it."""
+def _prepare_clip(path: str) -> tuple[np.ndarray, float] | str:
+    """A clip decoded, trimmed and normalised, with the share of it that was clipped; or what is wrong with it."""
     try:
-        return peak_normalise(trim_zeros(decode(path)))
+        samples, rate = read_audio(path)
+        waveform = peak_normalise(trim_zeros(to_mono(path, samples, rate)))
     except AudioError as error:
         return str(error) if path in str(error) else f"{path}: {error}"
+    if len(waveform) < SHORTEST_SAMPLES:
+        return f"{path}: only {len(waveform)} sample(s) of sound, less than one frame of the spectrogram"
+    return waveform, clipped_share(samples)
 
 
-def _decoded(paths: list[str], processes: int, progress: bool) -> Iterator[np.ndarray | str]:
+def _decoded(paths: list[str], processes: int, progress: bool) -> Iterator[tuple[np.ndarray, float] | str]:
     bar = {"total": len(paths), "desc": "decode", "unit": "clip", "disable": not progress}
     if processes == 1:
         yield from tqdm(map(_prepare_clip, paths), **bar)
@@ -214,14 +173,17 @@ def prepare(
 def _prepare(corpus: Corpus, folder: Path, info: dict, midlevel: str, processes: int, progress: bool) -> Prepared:
     generator = torch.Generator().manual_seed(info["seed"])
     waveforms = np.empty((len(corpus), EXCERPT_SAMPLES), np.float32)
-    starts, problems, short = [], [], []
+    starts, problems, short, clipped = [], [], [], []
     for index, clip in enumerate(_decoded(corpus.table["path"].tolist(), processes, progress)):
         if isinstance(clip, str):
             problems.append(clip)
             continue
-        if len(clip) < EXCERPT_SAMPLES:
-            short.append(f"{corpus.table['id'][index]} ({len(clip) / SAMPLE_RATE:.2f} s)")
-        waveforms[index], start = _excerpt(clip, generator)
+        waveform, share = clip
+        if share > NOTED_CLIPPING:
+            clipped.append(f"{corpus.table['id'][index]} ({share:.0%})")
+        if len(waveform) < EXCERPT_SAMPLES:
+            short.append(f"{corpus.table['id'][index]} ({len(waveform) / SAMPLE_RATE:.2f} s)")
+        waveforms[index], start = _excerpt(waveform, generator)
         starts.append(start)
     if problems:
         raise CorpusError(
@@ -244,6 +206,7 @@ def _prepare(corpus: Corpus, folder: Path, info: dict, midlevel: str, processes:
     notes = [
         *corpus.notes,
         *([f"shorter than 10 s and padded with zeros: {', '.join(short)}"] if short else []),
+        *([f"clipped, by the share of samples cut off at full scale: {', '.join(clipped)}"] if clipped else []),
     ]
     spectrograms = spectrograms_of(waveforms, progress=progress)
     for name, values in (("waveforms", waveforms), ("spectrograms", spectrograms)):
@@ -252,28 +215,3 @@ def _prepare(corpus: Corpus, folder: Path, info: dict, midlevel: str, processes:
     text = json.dumps({**info, "notes": notes}, indent=1)
     atomic_write(folder / "info.json", lambda part: part.write_text(text, encoding="utf-8"))
     return load_prepared(folder)
-
-
-def load_prepared(folder: str | Path) -> Prepared:
-    """Open a prepared corpus.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder was not prepared to the end.
-    """
-    folder = Path(folder)
-    if not (folder / "info.json").is_file():
-        raise FileNotFoundError(
-            f"{folder} is not prepared: run notebook 01_prepare_data or mer_lib.preparation.prepare"
-        )
-    info = json.loads((folder / "info.json").read_text(encoding="utf-8"))
-    if info["format"] != FORMAT:
-        raise ValueError(
-            f"{folder} was prepared in format {info['format']}, this version reads {FORMAT}: prepare it again"
-        )
-    table = pd.read_csv(folder / "table.csv", dtype={"id": str, "group": str})
-    waveforms, spectrograms = (
-        np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("waveforms", "spectrograms")
-    )
-    return Prepared(folder, info, table, waveforms, spectrograms)

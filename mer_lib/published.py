@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from mer_lib.checks import shown
 from mer_lib.dataset import EMOTIONS
 from mer_lib.metrics import mean_absolute_error, mean_correlation
 from mer_lib.models import SYSTEMS
@@ -53,9 +54,10 @@ def vector(text: str) -> np.ndarray:
     """The eight numbers of an array as numpy printed it into a log, "[[0.1 0.2 ...]]"."""
     inside = re.fullmatch(r"\s*\[\[([^\[\]]*)\]\]\s*", str(text))
     parts = inside[1].split() if inside else []
-    if len(parts) != len(EMOTIONS) or not all(NUMBER.fullmatch(part) for part in parts):
+    numbers = np.array([float(part) if NUMBER.fullmatch(part) else np.nan for part in parts])
+    if len(parts) != len(EMOTIONS) or not np.isfinite(numbers).all():
         raise ValueError(f"expected [[ {len(EMOTIONS)} finite numbers ]], found {str(text)[:60]!r}")
-    return np.array([float(part) for part in parts])
+    return numbers
 
 
 def _systems() -> dict[str, str]:
@@ -77,13 +79,13 @@ def _folders(folder: str | Path) -> list[Path]:
 def _row(row: Mapping[str, str]) -> Iterator[dict]:
     name = re.fullmatch(r"\['(\w+)\.[\w.]+'\]", row["file"])
     if not name:
-        raise ValueError(f"file {row['file']!r} is not of the form ['146.mp3.spec']")
+        raise ValueError(f"file {shown(row['file'])!r} is not of the form ['146.mp3.spec']")
     if row["converged"] not in ("True", "False"):
-        raise ValueError(f"converged is {row['converged']!r}, not True or False")
+        raise ValueError(f"converged is {shown(row['converged'])!r}, not True or False")
     numbers = {}
     for column, called in {"epoch": "steps", "db": "snr_db", "norm": "l2"}.items():
         if not NUMBER.fullmatch(row[column]) and row[column] != "inf":
-            raise ValueError(f"{column} is {row[column]!r}, not a number")
+            raise ValueError(f"{column} is {shown(row[column])!r}, not a number")
         numbers[called] = float(row[column])
     vectors = {called: vector(row[column]) for column, called in VECTORS.items()}
     for index, emotion in enumerate(EMOTIONS):
@@ -118,7 +120,7 @@ def _read_settings(path: Path) -> tuple[dict, list[str]]:
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
         return {name: float(settings[name]) for name in ("clip_eps", "lr")}, []
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError, ValueError, RecursionError) as error:
         return {}, [f"{path}: clip_eps and lr cannot be read ({type(error).__name__}: {error})"]
 
 

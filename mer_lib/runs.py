@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -21,10 +22,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from mer_lib import __version__
+from mer_lib.checks import shown
 from mer_lib.models import SYSTEMS, Network, build
 from mer_lib.places import ROOT, atomic_write, run_folder, runs_folder
 
 FORMAT = 1
+LARGEST_WIDTH = 4  # as in a study's YAML file: a damaged record must not ask for all memory
+AGAIN = "train the run again, or give the folder of the right one"
 PACKAGES = ("torch", "torchaudio", "numpy", "scipy", "pandas", "librosa", "soundfile", "soxr", "captum")
 
 
@@ -114,51 +118,48 @@ def load_weights(path: Path, system: str, width: float) -> Network:
     Raises
     ------
     RunError
-        If the file is missing, damaged, no safetensors file, or of another system, width or format.
+        If the file is missing, damaged, no safetensors file, of another system, width or format, or holds other
+        tensors than the network has, or values that are not finite.
     """
     try:
         with safe_open(path, framework="pt") as file:
             about = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a safetensors handle)
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise RunError(f"{path}: not a readable safetensors file ({error}); train the run again") from error
+    if not _is_width(width):
+        raise RunError(f"{path}: a network of width {shown(width)!r} is wanted, which there is none of; {AGAIN}")
     wanted = {"format": str(FORMAT), "system": system, "width": repr(float(width))}
     differing = [
-        f"{key} {about.get(key)} instead of {value}" for key, value in wanted.items() if about.get(key) != value
+        f"{key} {shown(about.get(key))} instead of {value}" for key, value in wanted.items() if about.get(key) != value
     ]
     if differing:
-        raise RunError(f"{path}: holds {', '.join(differing)}")
+        raise RunError(f"{path}: holds {', '.join(differing)}; {AGAIN}")
     model = build(system, width)
-    try:
-        # Published weights may be stored in half precision; the network computes in float32
-        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
-    except RuntimeError as error:
-        raise RunError(f"{path}: weights do not fit {system} at width {width:g} ({error})") from error
+    if unfit := _unfit(weights, model.state_dict()):
+        raise RunError(f"{path}: weights do not fit {system} at width {width:g} ({'; '.join(unfit)}); {AGAIN}")
+    # Published weights may be stored in half precision; the network computes in float32
+    model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
     return model.eval()
 
 
-def read_info(folder: str | Path) -> dict:
-    """How a finished run was made: its run.json, without its weights.
+def _is_width(width: object) -> bool:
+    return isinstance(width, int | float) and not isinstance(width, bool) and 0 < width <= LARGEST_WIDTH
 
-    Raises
-    ------
-    RunError
-        If it is unfinished, damaged or of another format.
-    """
-    folder = Path(folder)
-    if not (folder / "run.json").is_file():
-        raise RunError(f"{folder}: no finished run here (run.json is missing); train it with notebooks 02 to 05")
-    try:
-        info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        known = info["format"] == FORMAT and info["system"] in SYSTEMS
-        _ = info["width"], info["weights_sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{folder}: run.json cannot be read ({error!r}); train the run again") from error
-    if not known:
-        raise RunError(
-            f"{folder}: run of format {info['format']} and system {info['system']!r}; this version reads {FORMAT}"
-        )
-    return info
+
+def _unfit(weights: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> list[str]:
+    """What is wrong with the tensors of a file, in words."""
+    both = [name for name in wanted if name in weights]
+    found = {
+        "missing": [name for name in wanted if name not in weights],
+        "unknown": [name for name in weights if name not in wanted],
+        "of another shape": [name for name in both if weights[name].shape != wanted[name].shape],
+        "of another kind of number": [
+            n for n in both if weights[n].dtype.is_floating_point != wanted[n].dtype.is_floating_point
+        ],
+        "not finite": [n for n in both if weights[n].is_floating_point() and not weights[n].float().isfinite().all()],
+    }
+    return [f"{words}: {', '.join(shown(name) for name in names)}" for words, names in found.items() if names]
 
 
 def load_run(folder: str | Path) -> Run:
@@ -169,15 +170,42 @@ def load_run(folder: str | Path) -> Run:
     RunError
         If it is unfinished, damaged, or its weights are not those that run.json names.
     """
-    folder, info = Path(folder), read_info(folder)
+    folder = Path(folder)
+    if not os.path.isfile(folder / "run.json"):
+        raise RunError(f"{folder}: no finished run here (run.json is missing); train it with notebooks 02 to 05")
+    problems, info, history = [], {}, pd.DataFrame()
+    try:
+        info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        problems.append(f"run.json cannot be read ({error})")
+    else:
+        problems += _record_problems(info)
     try:
         history = pd.read_csv(folder / "history.csv")
-    except (OSError, ValueError) as error:
-        raise RunError(f"{folder}: history.csv cannot be read ({error}); train the run again") from error
+    except (OSError, ValueError, OverflowError) as error:
+        problems.append(f"history.csv cannot be read ({error})")
+    if problems:
+        raise RunError(f"{folder}: {'; '.join(shown(problem, 300) for problem in problems)}; train the run again")
     model = load_weights(folder / "weights.safetensors", info["system"], info["width"])
     if weights_digest(folder) != info["weights_sha256"]:
         raise RunError(f"{folder}: weights.safetensors is not the file that run.json describes; train the run again")
     return Run(folder, model, info, history)
+
+
+def _record_problems(info: object) -> list[str]:
+    """What is wrong with what run.json holds; the rest of it is checked by those who use it."""
+    if not isinstance(info, dict):
+        return ["run.json holds no JSON object"]
+    problems = []
+    if info.get("format") != FORMAT:
+        problems.append(f"run of format {info.get('format')!r}, this version reads {FORMAT}")
+    if not isinstance(info.get("system"), str) or info["system"] not in SYSTEMS:
+        problems.append(f"run.json: system {shown(info.get('system'))!r} is none of {', '.join(SYSTEMS)}")
+    if not _is_width(info.get("width")):
+        problems.append(f"run.json: width {shown(info.get('width'))!r} is no number above 0 and up to {LARGEST_WIDTH}")
+    if not isinstance(info.get("weights_sha256"), str):
+        problems.append("run.json names no weights_sha256")
+    return problems
 
 
 def load_pretrained(system: str) -> Run:
@@ -196,9 +224,17 @@ def run_or_pretrained(study: str, system: str, seed: int) -> tuple[Run, bool]:
 
 
 def find_runs(study: str) -> list[Path]:
-    """Folders of a study's finished runs, in the order of the systems and seeds."""
+    """Folders of a study's finished runs, in the order of the systems and seeds.
+
+    Raises
+    ------
+    RunError
+        If a folder with a run is not named after a seed, as a copy would be: it must not count as a run of its own.
+    """
     found = []
     for system in SYSTEMS:
         folders = [path.parent for path in (runs_folder(study) / system).glob("seed-*/run.json")]
+        if strange := [str(folder) for folder in folders if not re.fullmatch(r"seed-[0-9]+", folder.name)]:
+            raise RunError(f"{', '.join(strange)}: not named seed-<number>; rename or remove it")
         found += sorted(folders, key=lambda folder: int(folder.name.removeprefix("seed-")))
     return found

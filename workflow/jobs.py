@@ -168,9 +168,18 @@ class Plan:
 
 
 def read_jobs(path: Path) -> tuple[dict[str, Job], dict[str, Any]]:
-    """Jobs by name, and the settings of the study that concern them all, as :meth:`Plan.write` wrote them."""
-    plan = json.loads(path.read_text("utf-8"))
-    return {job["name"]: Job(**job) for job in plan.pop("jobs")}, plan
+    """Jobs by name, and the settings of the study that concern them all, as :meth:`Plan.write` wrote them.
+
+    Raises
+    ------
+    StudyError
+        If there is no plan, or it is none that this version wrote.
+    """
+    try:
+        plan = json.loads(path.read_text("utf-8"))
+        return {job["name"]: Job(**job) for job in plan.pop("jobs")}, plan
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise StudyError(f"{path} is no plan of a study ({error}): workflow/run.py writes it") from error
 
 
 def read_record(folder: Path, job: Job) -> dict[str, Any]:

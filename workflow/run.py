@@ -202,9 +202,17 @@ def checked_plan(study: str) -> Plan:
     plan = Plan(load_study(find_study(study)))
     plan.check()
     corpus = corpus_folder(plan.study["corpus"])
-    if not corpus.is_dir():
+    if not os.path.isdir(corpus):  # False for a name that no folder can have, too
         raise StudyError(f"corpus {plan.study['corpus']!r}: {corpus} is not there; data/README.md says how to get it")
     return plan
+
+
+def make(folder: Path) -> None:
+    """Make the study's folder, or say that studies cannot be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StudyError(f"{folder} cannot be written to ({error}); MER_DATA names another place") from error
 
 
 def _stop(number: int, _: object) -> NoReturn:
@@ -228,6 +236,7 @@ def main(arguments: list[str] | None = None) -> int:
         folder = runs_folder(plan.study.name)
         if given.dry_run:
             return dry_run(plan, folder, given.snakemake)
+        make(folder)
         with only_one(folder):
             clear_leftovers(plan, folder)
             text = plan.study.path.read_bytes()

@@ -10,6 +10,7 @@ import copy
 import difflib
 import json
 import math
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -208,6 +209,8 @@ def _cross_checks(settings: dict[str, Any], name: str) -> Iterator[str]:
     """What a schema cannot say; each check holds its peace where the schema has already complained."""
     if isinstance(settings.get("study"), str) and settings["study"] != name:
         yield f"study: {settings['study']!r} is not the name of its file, {name!r}"
+    if isinstance(settings.get("corpus"), str) and settings["corpus"]:
+        yield from _corpus_problems(settings["corpus"])
     attacks = [a for a in _listed(settings, "attacks") if isinstance(a, dict)]
     for duplicate in _duplicates(a.get("name") for a in attacks):
         yield f"attacks: two are named {duplicate!r}"
@@ -219,6 +222,16 @@ def _cross_checks(settings: dict[str, Any], name: str) -> Iterator[str]:
         yield f"analyses: two are named {duplicate!r}; give one another name with the key 'name'"
     if analyses and RESULTS_NOTEBOOK not in [a.get("notebook") for a in analyses]:
         yield f"analyses: {RESULTS_NOTEBOOK} is missing, and it writes results.csv"
+
+
+def _corpus_problems(corpus: str) -> Iterator[str]:
+    """What makes a path unfit to name the folder of prepared arrays, and Snakemake's files."""
+    if any(unicodedata.category(character) == "Cc" for character in corpus):
+        yield f"corpus: {_shorten(repr(corpus))} holds control characters: rename the folder"
+    elif Path(corpus).name in ("", ".."):
+        yield f"corpus: {_shorten(corpus)} does not end in the name of a folder"
+    if set(corpus) & set("{}"):
+        yield f"corpus: {_shorten(corpus)} holds braces, which Snakemake takes for wildcards: rename the folder"
 
 
 def _budget_problems(attack: dict[str, Any]) -> Iterator[str]:
