@@ -94,8 +94,8 @@ class _Trainer:
         self.best = copy.deepcopy(self.model.state_dict())
         self.gradients = {"training": 0, "attacking": 0}
 
-    def step(self, batch: Tensor, emotions: Tensor, midlevel: Tensor) -> float:
-        """One optimiser step; its loss."""
+    def step(self, batch: Tensor, emotions: Tensor, midlevel: Tensor, clean: Tensor | None = None) -> float:
+        """One optimiser step; its loss. ``clean``: what an attacked batch was before (for trainers that compare)."""
         with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bfloat16"):
             output: Prediction = self.model(batch)
         loss = self.system.emotion_weight * masked_mse(output.emotions, emotions)
@@ -124,7 +124,7 @@ class _Trainer:
                     result = self.bim.attack(self.model, spectrograms, emotions)
                     attacking += time.perf_counter() - start
                     self.gradients["attacking"] += result.gradients
-                    attacked_losses.append(self.step(result.adversarial, emotions, midlevel))
+                    attacked_losses.append(self.step(result.adversarial, emotions, midlevel, clean=spectrograms))
         row = {
             "epoch": number,
             "train_loss": float(np.mean(losses)),
@@ -210,6 +210,7 @@ def train(
     settings: TrainingSettings | None = None,
     study: str = "",
     progress: bool = True,
+    trainer_class: type[_Trainer] = _Trainer,
 ) -> Run:
     """Train one system with one seed; a finished run is returned at once, an interrupted one goes on.
 
@@ -223,8 +224,8 @@ def train(
         Where the run is kept.
     seed
         Of the initial weights, the order of the clips and dropout (the split has its own seed, 42).
-    width
-        Of the trunk; 1.0 as published.
+    width, trainer_class
+        Of the trunk (1.0 as published); and what takes the steps, see :mod:`mer_lib.robust_attribution`.
 
     Raises
     ------
@@ -258,7 +259,7 @@ def train(
             )
         return run
     rows = prepared.split(split_protocol)
-    trainer = _Trainer(system, prepared, rows, seed, width, settings)
+    trainer = trainer_class(system, prepared, rows, seed, width, settings)
     identity_now = {**identity, "precision_used": trainer.precision}
     resumed = trainer.restore(folder / "state.safetensors", identity_now)
     if resumed and progress:
