@@ -142,7 +142,7 @@ def read_csv(
     if not rows[1:]:
         findings.problem(f"{path} holds no rows")
     last = max((i for i, column in enumerate(header) if column in used), default=0)
-    if short := [line for line, row in rows[1:] if len(row) <= last]:
+    if short := [line for line, row in rows[1:] if any(row) and len(row) <= last]:
         findings.problem(f"{path}: rows with fewer cells than the header (cut off?), in the lines", short)
     if long := [line for line, row in rows[1:] if any(row[len(header) :])]:
         findings.problem(

@@ -37,6 +37,7 @@ from mer_lib.splits import PROTOCOLS, split
 __all__ = ["EMOTIONS", "MIDLEVEL", "PROTOCOLS", "Corpus", "CorpusError", "load_corpus", "split"]
 
 EMOTIONS = ("valence", "energy", "tension", "anger", "fear", "happy", "sad", "tender")
+LARGEST_SCALE = 1000  # bytes of a corpus.yaml; PyYAML takes seconds for some kilobytes of brackets
 AUDIO_ENDINGS = (".mp3", ".ogg", ".opus", ".flac", ".wav", ".aiff", ".aif")
 
 
@@ -195,7 +196,8 @@ def _own_files(
         elif not os.path.isfile(path) and (other := by_form.get(unicodedata.normalize("NFC", name))):
             path = other
             respelt.append(name)
-        paths.append(path if os.path.isfile(path) else None)
+        named = name in strays or os.path.isdir(path)  # already, and not as a missing file too
+        paths.append(path if named or os.path.isfile(path) else None)
     if strays:
         findings.problem("files outside the corpus folder", strays)
     if folders:
@@ -215,7 +217,9 @@ def _declared_scale(folder: Path, findings: Findings) -> tuple[float, float]:
     if not path.is_file():
         return 0.0, 1.0
     try:
-        declared = yaml.safe_load(path.read_text(encoding="utf-8-sig")) if path.stat().st_size < 10_000 else None
+        declared = (
+            yaml.safe_load(path.read_text(encoding="utf-8-sig")) if path.stat().st_size <= LARGEST_SCALE else None
+        )
         low, high = (float(v) for v in declared["scale"])
         if set(declared) == {"scale"} and np.isfinite([low, high]).all() and low < high:
             return low, high

@@ -30,13 +30,14 @@ from mer_lib.audio import (
     to_mono,
     trim_zeros,
 )
+from mer_lib.checks import shown
 from mer_lib.dataset import EMOTIONS, MIDLEVEL, Corpus, CorpusError, split
 from mer_lib.places import atomic_write, prepared_name
 from mer_lib.prepared import FORMAT, Prepared, PreparedError, load_prepared
 from mer_lib.shortcut import SHORTCUTS, with_shortcut
 from mer_lib.spectrogram import FRAMES_PER_SECOND, LogSpectrogram
 
-__all__ = ["Prepared", "PreparedError", "load_prepared", "prepare", "prepared_name", "spectrograms_of"]
+__all__ = ["Prepared", "PreparedError", "check_audio", "load_prepared", "prepare", "prepared_name", "spectrograms_of"]
 
 NOTED_CLIPPING = 0.01  # share of a clip's samples above which a note names it
 
@@ -60,6 +61,24 @@ def _decoded(paths: list[str], processes: int, progress: bool) -> Iterator[tuple
         return
     with ProcessPoolExecutor(processes) as pool:
         yield from tqdm(pool.map(_prepare_clip, paths, chunksize=8), **bar)
+
+
+def _unusable(corpus: Corpus, problems: list[str], then: str) -> CorpusError:
+    listed = "\n".join(f"  - {shown(problem, 500)}" for problem in problems)
+    return CorpusError(f"corpus {corpus.name}: {len(problems)} unusable file(s), {then}\n{listed}")
+
+
+def check_audio(corpus: Corpus, processes: int = 2, progress: bool = False) -> None:
+    """Decode every clip and keep nothing.
+
+    Raises
+    ------
+    CorpusError
+        Naming every file that cannot be decoded, is silent or too short.
+    """
+    clips = _decoded(corpus.table["path"].tolist(), processes, progress)
+    if problems := [clip for clip in clips if isinstance(clip, str)]:
+        raise _unusable(corpus, problems, "the others are right")
 
 
 def _excerpt(waveform: np.ndarray, generator: torch.Generator) -> tuple[np.ndarray, float]:
@@ -186,10 +205,7 @@ def _prepare(corpus: Corpus, folder: Path, info: dict, midlevel: str, processes:
         waveforms[index], start = _excerpt(waveform, generator)
         starts.append(start)
     if problems:
-        raise CorpusError(
-            f"corpus {corpus.name}: {len(problems)} unusable file(s), nothing was prepared\n  - "
-            + "\n  - ".join(problems)
-        )
+        raise _unusable(corpus, problems, "nothing was prepared")
     table = corpus.table.drop(columns="path").assign(start_seconds=starts)
     if info["shortcut"]["strength"]:
         parts = split(table, info["shortcut"]["split_protocol"])

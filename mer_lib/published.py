@@ -31,6 +31,7 @@ RUNS = (
 )  # fmt: skip
 LOGGED = ("file", "epoch", "db", "norm", "converged", "true-label", "orig-pred", "new-pred")
 VECTORS = {"true-label": "rating", "orig-pred": "clean", "new-pred": "attacked"}
+LARGEST_SETTINGS = 10_000  # bytes of a hparams.yaml, ten times the authors'
 CELLS = 313 * 149  # of a spectrogram: what an l-inf budget allows in l2 is epsilon * sqrt(CELLS)
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 FOLDER = re.compile(r"(?P<seed>\d+)_(?P<model>[0-9a-f]{5})_\d{4}-\d{2}-\d{2}_.+")
@@ -118,6 +119,8 @@ def _read_log(path: Path) -> tuple[list[dict], list[str]]:
 
 def _read_settings(path: Path) -> tuple[dict, list[str]]:
     try:
+        if path.stat().st_size > LARGEST_SETTINGS:
+            raise ValueError(f"larger than {LARGEST_SETTINGS // 1000} kB")
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
         return {name: float(settings[name]) for name in ("clip_eps", "lr")}, []
     except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError, ValueError, RecursionError) as error:
