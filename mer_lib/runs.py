@@ -162,6 +162,35 @@ def _unfit(weights: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) ->
     return [f"{words}: {', '.join(shown(name) for name in names)}" for words, names in found.items() if names]
 
 
+def _read_record(folder: Path) -> tuple[dict, list[str]]:
+    """What run.json says, and what is wrong with it."""
+    if not os.path.isfile(folder / "run.json"):
+        raise RunError(f"{folder}: no finished run here (run.json is missing); train it with notebooks 02 to 05")
+    try:
+        info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        return {}, [f"run.json cannot be read ({error})"]
+    return info, _record_problems(info)
+
+
+def _refuse(folder: Path, problems: list[str]) -> None:
+    if problems:
+        raise RunError(f"{folder}: {'; '.join(shown(problem, 300) for problem in problems)}; train the run again")
+
+
+def read_info(folder: str | Path) -> dict:
+    """How a finished run was made: its run.json, without its weights.
+
+    Raises
+    ------
+    RunError
+        If it is unfinished, damaged or of another format.
+    """
+    info, problems = _read_record(Path(folder))
+    _refuse(Path(folder), problems)
+    return info
+
+
 def load_run(folder: str | Path) -> Run:
     """Read a finished run.
 
@@ -171,21 +200,12 @@ def load_run(folder: str | Path) -> Run:
         If it is unfinished, damaged, or its weights are not those that run.json names.
     """
     folder = Path(folder)
-    if not os.path.isfile(folder / "run.json"):
-        raise RunError(f"{folder}: no finished run here (run.json is missing); train it with notebooks 02 to 05")
-    problems, info, history = [], {}, pd.DataFrame()
-    try:
-        info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        problems.append(f"run.json cannot be read ({error})")
-    else:
-        problems += _record_problems(info)
+    info, problems = _read_record(folder)
     try:
         history = pd.read_csv(folder / "history.csv")
     except (OSError, ValueError, OverflowError) as error:
         problems.append(f"history.csv cannot be read ({error})")
-    if problems:
-        raise RunError(f"{folder}: {'; '.join(shown(problem, 300) for problem in problems)}; train the run again")
+    _refuse(folder, problems)
     model = load_weights(folder / "weights.safetensors", info["system"], info["width"])
     if weights_digest(folder) != info["weights_sha256"]:
         raise RunError(f"{folder}: weights.safetensors is not the file that run.json describes; train the run again")
