@@ -14,7 +14,7 @@ VENV := .venv/bin/python
 endif
 STAMP := .venv/.installed
 
-.PHONY: help test lint lab clean $(STUDIES)
+.PHONY: help test lint lab clean fuzz $(STUDIES)
 
 help:
 	@echo "make demo    the whole study on the embedded corpus: train, attack, compare (about ten minutes on 2 cores)"
@@ -48,6 +48,12 @@ lint: $(STAMP)
 
 lab: $(STAMP)
 	@"$(VENV)" -m jupyter lab notebooks
+
+# Every reader of files for SECONDS (60) each; needs atheris, which is no dependency: .venv/bin/python -m pip install atheris
+fuzz: export OMP_NUM_THREADS = 1
+fuzz: export SECONDS := $(or $(SECONDS),60)
+fuzz: $(STAMP)
+	@"$(VENV)" tests/fuzz/fuzz.py
 
 clean:
 	@"$(PYTHON)" workflow/clean.py

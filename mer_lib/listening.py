@@ -15,6 +15,7 @@ import base64
 import hashlib
 import io
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -268,12 +269,10 @@ def abx_result(answers: str | Path | pd.DataFrame) -> dict[str, float]:
         1, "correct" as x and answer say); names all of them.
     """
     try:
-        table = (
-            answers
-            if isinstance(answers, pd.DataFrame)
-            else pd.read_csv(answers, encoding="utf-8-sig", index_col=False)
-        )
-    except (OSError, ValueError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # of cells that would be left out
+            table = answers if isinstance(answers, pd.DataFrame) else pd.read_csv(answers, index_col=False)
+    except (OSError, ValueError, pd.errors.ParserWarning) as error:
         raise ValueError(f"{answers}: no answers of a blind test ({error})") from error
     if missing := [column for column in ABX_COLUMNS if column not in table]:
         raise ValueError(f"no answers of a blind test: columns {', '.join(missing)} are missing")

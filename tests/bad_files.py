@@ -157,6 +157,7 @@ def logs(vector: str = "[[1 2 3 4 5 6 7 8]]", settings: str = "clip_eps: 0.001\n
     return make
 
 
+COUNTED = {"correct": 1, "trials": 1, "p_value": 0.5}
 ABX, ROW = "trial,clip,x,answer,correct\n", "1,c,A,A,1\n"
 LOGS = [
     Case(
@@ -167,6 +168,8 @@ LOGS = [
     ),
     Case("answers in an empty file", answers(""), ValueError, ("abx.csv: no answers of a blind test",)),
     Case("answers that are a picture", answers(b"\x89PNG\xff"), ValueError, ("abx.csv: no answers of a blind test",)),
+    Case("answers with a cell too many", answers(ABX + "1,c,d,A,A,1\n"), ValueError, ("abx.csv: no answers",)),
+    Case("answers with a byte order mark", answers(b"\xef\xbb\xbf" + (ABX + ROW).encode()), gives=COUNTED),
     Case(
         "answers of something else",
         answers("a,b\n1,2\n"),
@@ -176,7 +179,7 @@ LOGS = [
     Case(
         "a clip that is a formula",
         answers(ABX + '1,"\'=HYPERLINK(""http://x"")",A,A,1\n'),
-        gives={"correct": 1, "trials": 1, "p_value": 0.5},
+        gives=COUNTED,
     ),
     Case(
         "a log that is code",

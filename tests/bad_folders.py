@@ -202,5 +202,10 @@ FOLDERS = [
         own((COMPOSED,), respell, ids),
         gives=([COMPOSED], [unicodedata.normalize("NFD", COMPOSED)]),
     ),
+    Case(
+        "a name in another Unicode form in the table",
+        own((unicodedata.normalize("NFD", COMPOSED),), lambda f: next(f.glob("*.wav")).rename(f / COMPOSED), ids),
+        gives=([unicodedata.normalize("NFD", COMPOSED)], [COMPOSED]),
+    ),
     *(nowhere(name) for name in ("", "x" * 5000, "a\0b", "~nobody-here", "../../..  /gone")),
 ]
