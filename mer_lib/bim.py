@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from mer_lib.budgets import _flat_norm, float32_below, project, settle
 from mer_lib.models import Network, folded
 
 DOMAINS = ("spectrogram", "waveform")
@@ -84,40 +85,21 @@ def forward(model: nn.Module, inputs: Tensor, domain: str) -> object:
     return model.from_waveform(inputs) if domain == "waveform" and hasattr(model, "from_waveform") else model(inputs)
 
 
-def _flat_norm(values: Tensor) -> Tensor:
-    """L2 norm of each clip, shaped to multiply it."""
-    norms = values.flatten(1).double().norm(dim=1)
-    return norms.to(values.dtype).view(-1, *[1] * (values.ndim - 1))
+class _Gathered:
+    """Fields of :class:`AttackResult`, filled batch by batch, so that nothing is held twice."""
 
+    def __init__(self, clips: int) -> None:
+        self.clips, self.filled, self.fields = clips, 0, []
 
-def float32_below(value: float) -> float:
-    """The largest float32 that does not exceed a number, so that a budget of .1 is not 0.10000000149."""
-    rounded = np.float32(value)
-    return float(rounded if float(rounded) <= value else np.nextafter(rounded, np.float32(0)))
-
-
-def project(delta: Tensor, inputs: Tensor, epsilon: float | Tensor, norm: str, domain: str) -> Tensor:
-    """The nearest perturbation within the budget, and within [-1, 1] for waveforms."""
-    if norm == "inf":
-        delta = delta.clamp(-epsilon, epsilon)
-    else:
-        delta = delta * torch.clamp(epsilon * (1 - 1e-6) / _flat_norm(delta).clamp(min=1e-30), max=1.0)
-    # Moving towards an input that lies in the range itself only ever shortens a perturbation
-    return (inputs + delta).clamp(-1, 1) - inputs if domain == "waveform" else delta
-
-
-def settle(inputs: Tensor, delta: Tensor, epsilon: float | Tensor, norm: str) -> Tensor:
-    """inputs + delta, with roundings of that sum that would step over the budget taken back."""
-    adversarial = inputs + delta
-    if norm == "2":
-        while ((size := _flat_norm(adversarial.double() - inputs.double())) > epsilon).any():
-            # As float64: with budgets near the inputs' own rounding, a smaller delta may round to the same sum
-            delta = torch.where(size > epsilon, delta.double() * (epsilon / size) * (1 - 1e-6), delta.double())
-            adversarial = (inputs + delta).to(inputs.dtype)
-    if norm == "inf":
-        while (outside := (adversarial.double() - inputs.double()).abs() > epsilon).any():
-            adversarial = torch.where(outside, torch.nextafter(adversarial, inputs), adversarial)
-    return adversarial
+    def add(self, batch: tuple[Tensor, ...]) -> None:
+        """Take in the next clips; of the last field they are the columns, of all others the rows."""
+        clips = len(batch[0])
+        if not self.fields:
+            self.fields = [field.new_empty(self.clips, *field.shape[1:]) for field in batch[:-1]]
+            self.fields.append(batch[-1].new_empty(len(batch[-1]), self.clips))
+        for axis, whole, part in zip((0, 0, 0, 0, 0, 0, 1), self.fields, batch, strict=True):
+            whole.narrow(axis, self.filled, clips).copy_(part)
+        self.filled += clips
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,22 +183,19 @@ class BIM:
             raise ValueError(
                 f"inputs {tuple(inputs.shape)} and ratings {tuple(ratings.shape)}: one row a clip, at least one"
             )
-        if inputs.dtype != torch.float32 or not torch.isfinite(inputs).all():
+        ends = torch.stack(inputs.aminmax())  # NaN where there is one, and no copy of the inputs is made
+        if inputs.dtype != torch.float32 or not torch.isfinite(ends).all():
             raise ValueError(f"inputs are finite float32, got {inputs.dtype}")
-        if self.domain == "waveform" and inputs.abs().max() > 1:
-            raise ValueError(f"waveforms lie in [-1, 1], got a peak of {inputs.abs().max():g}")
+        if self.domain == "waveform" and ends.abs().max() > 1:
+            raise ValueError(f"waveforms lie in [-1, 1], got a peak of {ends.abs().max():g}")
         device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), inputs.device)
-        batches = list(zip(inputs.split(self.batch_size), ratings.split(self.batch_size), strict=True))
-        results = []
+        gathered = _Gathered(len(inputs))
         gradients = len(inputs) * self.steps * self.restarts
         with frozen(model), tqdm(total=gradients, desc="attack", unit="clip-step", disable=not progress) as bar:
             surrogate = folded(model) if isinstance(model, Network) else model
-            for batch, rated in batches:
-                results.append(self._attack_batch(model, surrogate, batch.to(device), rated.to(device), bar))
-        stacked = [
-            torch.cat(parts, dim=-1 if index == 6 else 0) for index, parts in enumerate(zip(*results, strict=True))
-        ]
-        return AttackResult(*stacked, gradients=gradients)
+            for batch, rated in zip(inputs.split(self.batch_size), ratings.split(self.batch_size), strict=True):
+                gathered.add(self._attack_batch(model, surrogate, batch.to(device), rated.to(device), bar))
+        return AttackResult(*gathered.fields, gradients=gradients)
 
     def _loss(self, output: object, ratings: Tensor) -> Tensor:
         return (mse_loss if self.loss == "mse" else self.loss)(output, ratings)
@@ -290,7 +269,7 @@ class BIM:
                 adam.step()
                 continue
             direction = gradient.sign() if self.norm == "inf" else gradient / _flat_norm(gradient).clamp(min=1e-30)
-            delta = project(delta.detach() + size * direction, inputs, epsilon, self.norm, self.domain)
+            delta = project(direction.mul_(size).add_(delta.detach()), inputs, epsilon, self.norm, self.domain)
         last = delta.detach()
         if self.published_update:
             return [last], torch.stack(losses)

@@ -53,9 +53,10 @@ class Relative(BIM):
 def predictions_on(model: nn.Module, inputs: Tensor, ratings: Tensor, method: BIM) -> tuple[Tensor, Tensor]:
     """A network's emotions (clips, outputs) for inputs of an attack's domain, and the attack's loss of each clip."""
     emotions, losses = [], []
+    device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), inputs.device)
     with frozen(model), torch.no_grad():
         for part, rated in zip(inputs.split(method.batch_size), ratings.split(method.batch_size), strict=True):
-            output = forward(model, part, method.domain)
-            emotions.append(emotions_of(output).float())
-            losses.append(method._loss(output, rated).float())
+            output = forward(model, part.to(device), method.domain)
+            emotions.append(emotions_of(output).float().cpu())
+            losses.append(method._loss(output, rated.to(device)).float().cpu())
     return torch.cat(emotions), torch.cat(losses)

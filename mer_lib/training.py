@@ -94,9 +94,15 @@ class _Trainer:
         self.best = copy.deepcopy(self.model.state_dict())
         self.gradients = {"training": 0, "attacking": 0}
 
+    def to(self, device: str) -> _Trainer:
+        """Itself, which from now on trains there."""
+        self.model.to(device)
+        self.train_data = [tensor.to(device) for tensor in self.train_data]
+        return self
+
     def step(self, batch: Tensor, emotions: Tensor, midlevel: Tensor, clean: Tensor | None = None) -> float:
         """One optimiser step; its loss. ``clean``: what an attacked batch was before (for trainers that compare)."""
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bfloat16"):
+        with torch.autocast(batch.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             output: Prediction = self.model(batch)
         loss = self.system.emotion_weight * masked_mse(output.emotions, emotions)
         if self.system.midlevel_weight:
@@ -112,7 +118,7 @@ class _Trainer:
         begin, attacking = time.perf_counter(), 0.0
         attacked = self.system.adversarial and number % self.settings.adversarial_every == 0
         losses, attacked_losses = [], []
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             torch.manual_seed(self.seed * 1_000_003 + number)  # for the order of clips and for dropout
             self.model.train()
             order = torch.randperm(len(self.train_data[0]))
@@ -124,7 +130,8 @@ class _Trainer:
                     result = self.bim.attack(self.model, spectrograms, emotions)
                     attacking += time.perf_counter() - start
                     self.gradients["attacking"] += result.gradients
-                    attacked_losses.append(self.step(result.adversarial, emotions, midlevel, clean=spectrograms))
+                    adversarial = result.adversarial.to(spectrograms.device)
+                    attacked_losses.append(self.step(adversarial, emotions, midlevel, clean=spectrograms))
         row = {
             "epoch": number,
             "train_loss": float(np.mean(losses)),
@@ -156,12 +163,10 @@ class _Trainer:
 
     def save(self, path: Path, identity: dict) -> None:
         """Write everything that going on needs, as one file."""
-        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        tensors |= {f"best.{k}": v for k, v in self.best.items()}
-        for index, state in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"adam.{index}.{k}": v for k, v in state.items()}
+        kept = {"model": self.model.state_dict(), "best": self.best}
+        kept |= {f"adam.{index}": state for index, state in self.optimiser.state_dict()["state"].items()}
+        tensors = {f"{n}.{k}": v.detach().cpu().contiguous().clone() for n, s in kept.items() for k, v in s.items()}
         about = {"identity": identity, "history": self.history, "gradients": self.gradients}
-        tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
         atomic_write(path.with_name("history.csv"), lambda part: pd.DataFrame(self.history).to_csv(part, index=False))
         atomic_write(path, lambda part: save_file(tensors, part, metadata={"state": json.dumps(about)}))
 
@@ -211,21 +216,18 @@ def train(
     study: str = "",
     progress: bool = True,
     trainer_class: type[_Trainer] = _Trainer,
+    device: str = "cpu",
 ) -> Run:
     """Train one system with one seed; a finished run is returned at once, an interrupted one goes on.
 
     Parameters
     ----------
-    system
-        A key of :data:`mer_lib.models.SYSTEMS`.
-    prepared
-        From :func:`mer_lib.preparation.prepare`.
-    folder
-        Where the run is kept.
+    system, prepared, folder
+        A key of :data:`mer_lib.models.SYSTEMS`; from :func:`mer_lib.preparation.prepare`; where the run is kept.
     seed
         Of the initial weights, the order of the clips and dropout (the split has its own seed, 42).
-    width, trainer_class
-        Of the trunk (1.0 as published); and what takes the steps, see :mod:`mer_lib.robust_attribution`.
+    width, device, trainer_class
+        1.0 as published; "cuda" is unchecked on a GPU; what takes the steps, see :mod:`mer_lib.robust_attribution`.
 
     Raises
     ------
@@ -259,10 +261,9 @@ def train(
             )
         return run
     rows = prepared.split(split_protocol)
-    trainer = trainer_class(system, prepared, rows, seed, width, settings)
+    trainer = trainer_class(system, prepared, rows, seed, width, settings).to(device)
     identity_now = {**identity, "precision_used": trainer.precision}
-    resumed = trainer.restore(folder / "state.safetensors", identity_now)
-    if resumed and progress:
+    if trainer.restore(folder / "state.safetensors", identity_now) and progress:
         print(f"{system} seed {seed}: going on after epoch {len(trainer.history)}", flush=True)
     watched = progress and (sys.stderr.isatty() or "ipykernel" in sys.modules)
     with tqdm(total=settings.epochs, initial=len(trainer.history), desc=system, disable=not watched) as bar:
@@ -294,6 +295,6 @@ def _finish(trainer: _Trainer, prepared: Prepared, folder: Path, identity: dict)
         "attack_seconds": float(history["attack_seconds"].sum()),
         "gradients": trainer.gradients,
     }
-    run = save_run(folder, trainer.model.to(memory_format=torch.contiguous_format), info, history)
+    run = save_run(folder, trainer.model.to("cpu", memory_format=torch.contiguous_format), info, history)
     (folder / "state.safetensors").unlink(missing_ok=True)
     return run
