@@ -99,20 +99,26 @@ def effects_by_captum(model: Network, midlevel: np.ndarray, steps: int = 8) -> n
     return np.stack(found, axis=1)
 
 
-def like_emotions_other_reasons(model: Network, midlevel: np.ndarray, share: float = 0.05) -> tuple[int, int]:
+def like_emotions_other_reasons(model: Network, midlevel: np.ndarray, tolerance: float = 0.03) -> tuple[int, int]:
     """Two clips that get nearly the same emotions for different reasons: rows of ``midlevel``.
 
-    Among the ``share`` of all pairs whose emotions lie closest together, the one whose effects lie farthest apart, both
-    as l2 norms over all eight emotions.
+    Of all pairs whose emotions differ by at most the tolerance (mean over the eight), the one whose effects lie
+    farthest apart (l2 norm over all emotions); where there is none, the pair with the most similar emotions. A last
+    layer that leaves no freedom has no such pairs: see :func:`mer_lib.bottleneck.explanation_bound`.
+
+    Parameters
+    ----------
+    tolerance
+        In rating units; mean ratings by a dozen listeners are uncertain by about .07.
     """
     if len(midlevel) < 2:
         raise ValueError("two clips are needed")
     found = effects(model, midlevel)
     pairs = np.array(list(combinations(range(len(midlevel)), 2)))
     first, second = found[pairs[:, 0]], found[pairs[:, 1]]
-    emotions = np.linalg.norm((first - second).sum(axis=2), axis=1)
+    emotions = np.abs((first - second).sum(axis=2)).mean(axis=1)
     reasons = np.linalg.norm((first - second).reshape(len(pairs), -1), axis=1)
-    alike = emotions <= np.quantile(emotions, share)
+    alike = emotions <= max(tolerance, emotions.min())
     return tuple(int(row) for row in pairs[np.flatnonzero(alike)[reasons[alike].argmax()]])
 
 

@@ -67,7 +67,14 @@ def test_the_pair_has_like_emotions_and_other_reasons(model):
     said = values(20)
     least = np.linalg.svd(model.emotion_head.weight.detach().numpy())[2][-1]
     said[7] = said[11] + 0.6 * least
-    assert set(effects.like_emotions_other_reasons(model, said, share=0.01)) == {7, 11}
+    with torch.no_grad():
+        emotions = model.emotion_head(torch.from_numpy(said)).numpy()
+    apart = np.abs(emotions[7] - emotions[11]).mean()
+    assert set(effects.like_emotions_other_reasons(model, said, tolerance=1.01 * apart)) == {7, 11}
+    first, second = effects.like_emotions_other_reasons(model, said, tolerance=0.05)
+    assert np.abs(emotions[first] - emotions[second]).mean() <= 0.05
+    said[3] = said[4]
+    assert set(effects.like_emotions_other_reasons(model, said, tolerance=0.0)) == {3, 4}
     with pytest.raises(ValueError, match="two clips"):
         effects.like_emotions_other_reasons(model, said[:1])
 
