@@ -93,8 +93,9 @@ def save_run(folder: str | Path, model: Network, info: dict, history: pd.DataFra
     """
     folder = Path(folder)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    about = {"format": str(FORMAT), "system": model.system.name, "width": repr(float(model.width))}
-    atomic_write(folder / "weights.safetensors", lambda part: save_file(weights, part, metadata=about))
+    about = json.dumps({"format": str(FORMAT), "system": model.system.name, "width": repr(float(model.width))})
+    # One key alone: safetensors writes several in any order, and the same weights would have two digests
+    atomic_write(folder / "weights.safetensors", lambda part: save_file(weights, part, metadata={"about": about}))
     atomic_write(folder / "history.csv", lambda part: history.to_csv(part, index=False))
     info = {
         "format": FORMAT,
@@ -124,8 +125,9 @@ def load_weights(path: Path, system: str, width: float) -> Network:
     try:
         with safe_open(path, framework="pt") as file:
             about = file.metadata() or {}
+            about = dict(json.loads(about["about"])) if "about" in about else about
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a safetensors handle)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (OSError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise RunError(f"{path}: not a readable safetensors file ({error}); train the run again") from error
     if not _is_width(width):
         raise RunError(f"{path}: a network of width {shown(width)!r} is wanted, which there is none of; {AGAIN}")

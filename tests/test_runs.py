@@ -31,6 +31,11 @@ def test_what_was_saved_comes_back(run):
     assert sorted(p.name for p in run.folder.iterdir()) == ["history.csv", "run.json", "weights.safetensors"]
 
 
+def test_the_same_weights_always_have_the_same_digest(run, tmp_path):
+    again = [save_run(tmp_path / str(i), run.model, {"study": "s", "seed": 3}, HISTORY) for i in range(8)]
+    assert {saved.info["weights_sha256"] for saved in again} == {run.info["weights_sha256"]}
+
+
 def test_an_unfinished_run_is_no_run(run):
     (run.folder / "run.json").unlink()
     with pytest.raises(RunError, match="02 to 05"):
