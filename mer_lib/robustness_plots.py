@@ -133,7 +133,7 @@ def changes(results: pd.DataFrame, columns: Mapping[str, str], title: str, capti
     attacks = list(dict.fromkeys(results["attack"]))
     systems = _order(results["system"])
     figure, axes = panels(
-        len(columns), len(attacks), width=max(5.5, min(11.0, 1.4 + 2.6 * len(attacks))),
+        len(columns), len(attacks), width=max(5.5, min(12.0, 1.4 + 2.6 * len(attacks))),
         height=1.1 + 2.4 * len(columns), sharex=True, sharey="row",
     )  # fmt: skip
     for column, attack in enumerate(attacks):
@@ -143,6 +143,8 @@ def changes(results: pd.DataFrame, columns: Mapping[str, str], title: str, capti
             _by_system(axis, rows, name, systems)
             axis.set_ylabel(label if column == 0 else "")
         axes[0, column].set_title(attack)
+        if len(attacks) * len(systems) > 24:  # too close together for names that lean
+            axes[-1, column].tick_params(axis="x", rotation=90)
     return finish(figure, title, caption)
 
 
