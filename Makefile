@@ -14,11 +14,12 @@ VENV := .venv/bin/python
 endif
 STAMP := .venv/.installed
 
-.PHONY: help test lint lab clean fuzz $(STUDIES)
+.PHONY: help test test-slurm test-faults lint lab clean fuzz $(STUDIES)
 
 help:
 	@echo "make demo    the whole study on the embedded corpus: train, attack, compare (about ten minutes on 2 cores)"
 	@echo "make test    all tests, a small study through the workflow included"
+	@echo "make test-slurm | test-faults   a study on a real Slurm of one node; kills, full disks, strangers' machines (minutes)"
 	@echo "make lab     JupyterLab on the notebooks"
 	@echo "make paper   the published study: 5 systems x 10 seeds, full width (needs the Soundtracks data; days)"
 	@echo "make clean   remove caches, prepared arrays and the smoke and demo runs; downloads and long runs stay"
@@ -42,6 +43,15 @@ test: $(STAMP)
 	@echo "Checking style (ruff) and running the tests ..."
 	@"$(VENV)" -m ruff check --quiet .
 	@"$(VENV)" -m pytest -q -n logical --maxprocesses 4 --dist worksteal --durations 10 $(PYTEST_ARGS)
+
+# Both leave out nothing of what they can do here, and say what they skip and why.
+test-slurm: $(STAMP)
+	@"$(VENV)" -m pip install --quiet --disable-pip-version-check -e ".[slurm]" -c constraints.txt || true
+	@"$(VENV)" -m pytest -q --slurm --durations 5 tests/test_slurm.py $(PYTEST_ARGS)
+
+test-faults: export OMP_NUM_THREADS = 1
+test-faults: $(STAMP)
+	@"$(VENV)" -m pytest -q --faults --durations 20 tests $(PYTEST_ARGS)
 
 lint: $(STAMP)
 	@"$(VENV)" -m ruff check .

@@ -28,11 +28,11 @@ STUDY = {
     "analyses": [{"notebook": "08_robustness"}, {"notebook": "07_listen"}],
 }
 
-_TRAINING = "\n".join(
+TRAINING = "\n".join(
     ('study="tiny"', 'prepared=""', "seed=21", "width=1.0", "epochs=2", "patience=50", "learning_rate=0.002")
     + ('precision=""', 'split=""', 'normalisation="train"', "threads=1")
 )
-_LEAVE = """
+LEAVE = """
 import json, os, time
 from pathlib import Path
 written = Path(os.environ["MER_DATA"])
@@ -52,12 +52,12 @@ NOTEBOOKS = {
         'leave(f"prepared/{corpus}-{clips}clips/info.json")',
     ),
     "02_train_a2e": (
-        _TRAINING,
+        TRAINING,
         'name = f"runs/{study}/A2E/seed-{seed}/run.json"\n'
         "if not (written / name).exists():\n    leave(name, json.dumps(time.time()))",
     ),
     "05_adversarial_training": (
-        _TRAINING + '\nsystem="aA2E"\nadversarial_every=2\nadversarial_epsilon=.1\nadversarial_steps=3',
+        TRAINING + '\nsystem="aA2E"\nadversarial_every=2\nadversarial_epsilon=.1\nadversarial_steps=3',
         'leave(f"runs/{study}/{system}/seed-{seed}/run.json")',
     ),
     "06_attack": (
@@ -97,7 +97,7 @@ class Tree:
         (root / "notebooks").mkdir()
         tree = cls(root)
         for name, (parameters, code) in NOTEBOOKS.items():
-            tree.notebook(name, parameters, _LEAVE + code)
+            tree.notebook(name, parameters, LEAVE + code)
         tree.study()
         return tree
 

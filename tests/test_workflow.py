@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,7 +22,7 @@ import pytest
 import yaml
 from stand_in import ROOT, STUDY, Tree
 
-from workflow import clean, kept_runs, page, processes
+from workflow import clean, kept_runs, page, processes, slurm_jobs
 from workflow.code_digest import library_digest
 from workflow.jobs import Job, Plan
 from workflow.study import load_study
@@ -337,7 +338,7 @@ def test_two_launchers_do_not_work_on_one_study(sleeping):
     tree, launcher = sleeping
     second = tree.run()
     assert second.returncode == 2
-    assert f"is being worked on by another launcher (process {launcher.pid})" in second.stdout
+    assert f"is being worked on by another launcher (process {launcher.pid} on " in second.stdout
     assert launcher.poll() is None, "the first goes on"
 
 
@@ -363,6 +364,113 @@ def test_what_a_killed_launcher_left_is_ended_and_the_study_goes_on(sleeping):
     assert done.returncode == 0, done.stdout
     assert "that an earlier run of this study had left" in done.stdout
     assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in left)
+
+
+def test_arguments_for_snakemake_may_follow_any_of_ours(finished):
+    done = finished.run("--cores", "1", "--", "--touch", "--verbose")
+    assert done.returncode == 0, done.stdout
+    assert "--touch --verbose" in (finished.folder / "snakemake.log").read_text("utf-8")
+
+
+def test_a_job_of_an_earlier_call_does_nothing(finished):
+    """On a cluster it may have waited longer than its launcher lived."""
+    before = (finished.folder / "A2E" / "seed-21" / "02_train_a2e.json").read_bytes()
+    finished.environment[processes.CALL_MARK] = "an earlier one"
+    done = execute(finished, "train:A2E:21")
+    assert done.returncode == 1
+    assert "submitted by an earlier call of the launcher" in done.stdout
+    assert (finished.folder / "A2E" / "seed-21" / "02_train_a2e.json").read_bytes() == before
+
+
+def test_a_notebook_that_failed_is_not_tried_again_in_the_same_call(finished):
+    notebook = finished.root / "notebooks" / "02_train_a2e.ipynb"
+    good = nbformat.read(notebook, 4).cells[2].source
+    edit(notebook, 2, "open('tried', 'a').write('x')\nraise ValueError('hollow')")
+    finished.study(epochs=3)
+    assert finished.run("--", "--retries", "2", "A2E/seed-21/run.json").returncode == 1
+    tried = finished.root / "notebooks" / "tried"
+    assert tried.read_text() == "x"
+    edit(notebook, 2, "open('tried', 'a').write('x')\n" + good)
+    assert finished.run("--", "A2E/seed-21/run.json").returncode == 0
+    assert tried.read_text() == "xx"
+    assert (finished.folder / "A2E" / "seed-21" / "run.json").is_file()
+
+
+# --- on a cluster (with a stand-in for Slurm's commands; tests/test_slurm.py has the real ones) -----------------------
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch) -> Path:
+    """Folder of stand-ins: squeue prints the file `queue`, scancel notes whom it was called for and empties it."""
+    (tmp_path / "queue").touch()
+    scripts = {
+        "squeue": 'cat "$here/queue"',
+        "scancel": 'echo "$@" >> "$here/cancelled"; : > "$here/queue"',
+        "sbatch": "",
+    }
+    for name, script in scripts.items():
+        (tmp_path / name).write_text(f'#!/bin/sh\nhere="$(dirname "$0")"\n{script}\n', "utf-8")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    return tmp_path
+
+
+def test_the_jobs_of_a_study_and_no_others_are_cancelled(slurm):
+    folder = Path("/shared/runs/tiny")
+    ours, other = slurm_jobs.prefix(folder), slurm_jobs.prefix(Path("/shared/elsewhere/tiny"))
+    (slurm / "queue").write_text(f"11 {ours}_1f-2e\n12 {other}_1f-2e\n13 tiny\n14 {ours}_77\n15\n", "utf-8")
+    assert slurm_jobs.cancel(folder) == 2
+    assert (slurm / "cancelled").read_text() == "11 14\n"
+
+
+def test_the_name_of_any_study_is_one_that_the_plugin_takes():
+    longest = load_study(ROOT / "workflow" / "studies" / "demo.yaml").settings["study"] * 10
+    assert re.fullmatch(r"[A-Za-z0-9_-]{1,50}", slurm_jobs.prefix(Path("/shared") / longest[:40]))
+
+
+def test_nothing_is_submitted_while_slurm_does_not_say_what_runs(finished, slurm):
+    (finished.folder / slurm_jobs.MARK).touch()
+    (slurm / "squeue").write_text("#!/bin/sh\necho controller is away >&2\nexit 1\n", "utf-8")
+    finished.environment["PATH"] = os.environ["PATH"]
+    finished.study(epochs=3)
+    done = finished.run()
+    assert done.returncode == 2
+    assert "controller is away" in done.stdout
+    assert (finished.folder / slurm_jobs.MARK).exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--profile", "nowhere"], "nowhere: no Snakemake profile"),
+        (["--profile", "slurm"], "there is no sbatch here"),
+        (["--", "--executor", "slurm"], "there is no sbatch here"),
+        (["--gpus", "-1"], "not negative"),
+    ],
+)
+def test_what_a_cluster_needs_is_said_before_anything_starts(finished, arguments, said, monkeypatch):
+    finished.environment["PATH"] = str(Path(sys.executable).parent)
+    (finished.root / "stubs" / "snakemake_executor_plugin_slurm").mkdir(parents=True)
+    (finished.root / "stubs" / "snakemake_executor_plugin_slurm" / "__init__.py").touch()
+    finished.environment["PYTHONPATH"] = str(finished.root / "stubs")
+    done = finished.run(*arguments)
+    assert done.returncode == 2
+    assert said in done.stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="squeue")
+def test_what_runs_in_another_job_of_a_cluster_is_not_ours_to_end(monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    mark, value = "MER_TEST_MARK", str(os.getpid())
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    here = subprocess.Popen(command, env=os.environ | {mark: value})
+    there = subprocess.Popen(command, env=os.environ | {mark: value, "SLURM_JOB_ID": "7"})
+    try:
+        until(lambda: [process.pid for process in processes.marked(mark, value)] == [here.pid], 10)
+    finally:
+        for process in (here, there):
+            process.kill()
+            process.wait()
 
 
 # --- the page, cleaning up ----------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import argparse
 import datetime
 import json
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -30,7 +31,7 @@ import yaml
 from mer_lib.places import ROOT, atomic_write
 from workflow.jobs import Job, notebook_path, parameter_problems, read_jobs
 from workflow.kept_runs import keep, put_back
-from workflow.processes import JOB_MARK, end_marked
+from workflow.processes import CALL, CALL_MARK, JOB_MARK, end_marked
 from workflow.study import StudyError
 
 START = Path(__file__).resolve().with_name("start.py")
@@ -41,6 +42,10 @@ TRACEBACK_LINES = 12
 
 class JobError(RuntimeError):
     """A notebook failed; the message is short enough to print."""
+
+
+class CellError(JobError):
+    """A cell of the notebook raised an error, as it would again: not a matter of the machine that it ran on."""
 
 
 def check_kernel() -> None:
@@ -86,6 +91,7 @@ def execute(
     if upstream and put_back(job, folder, upstream):
         print(f"{job.name}: the finished run is kept, the notebook is executed again")
     record = {"job": job.name, "phase": job.phase, "notebook": job.notebook, "started": _now(), "tracked": job.tracked}
+    record |= {"call": os.environ.get(CALL_MARK, ""), "machine": platform.node()}
     _write_record(folder / job.record, record | {"status": "running"})
     part = executed.with_name(f".{executed.stem}.{os.getpid()}.part.ipynb")
     failed = executed.with_name(f"{executed.stem}.failed.ipynb")
@@ -102,12 +108,16 @@ def execute(
             old.unlink(missing_ok=True)
         _keep_failed(part, failed)
         lines = _last_lines(str(error) or type(error).__name__)
-        record |= {"status": "failed", "seconds": round(time.perf_counter() - begin, 2), "error": lines}
+        status = "failed" if isinstance(error, Exception) else "stopped"  # the latter by a signal
+        record |= {"status": status, "seconds": round(time.perf_counter() - begin, 2), "error": lines}
         _write_record(folder / job.record, record)
+        if isinstance(error, CellError):
+            atomic_write(_hopeless(job, folder), lambda part: part.write_text(_attempt(job), "utf-8"))
         raise
     keep(job, folder, job.tracked)
     os.replace(part, executed)
-    failed.unlink(missing_ok=True)
+    for old in (failed, _hopeless(job, folder)):
+        old.unlink(missing_ok=True)
     export_html(executed)
     record |= {"status": "finished", "seconds": round(time.perf_counter() - begin, 2), "finished": _now()}
     _write_record(folder / job.record, record)
@@ -143,8 +153,10 @@ def _run_papermill(job: Job, notebook: Path, part: Path, *, threads: int, second
                 end_marked(JOB_MARK, mark)
                 child.wait()
         if child.returncode:
+            if cell := failing_cell(part):
+                raise CellError(cell)
             last_words = "\n".join(_last_lines(complaints.read_text("utf-8", errors="replace")))
-            raise JobError(failing_cell(part) or last_words or f"papermill ended with {child.returncode}")
+            raise JobError(last_words or f"papermill ended with {child.returncode}")
 
 
 def failing_cell(executed: Path) -> str:
@@ -199,6 +211,32 @@ def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
+def check_call(job: Job, folder: Path) -> None:
+    """Refuse what belongs to an earlier call of the launcher, and what has failed in this one and would again.
+
+    On a cluster a job may start long after its launcher was killed, and Snakemake tries what failed once more.
+    """
+    call = os.environ.get(CALL_MARK)
+    latest = (folder / CALL).read_text("utf-8") if (folder / CALL).is_file() else call
+    if not call:
+        return  # by hand
+    if call != latest:
+        raise JobError("submitted by an earlier call of the launcher; nothing was done")
+    hopeless = _hopeless(job, folder)
+    if hopeless.is_file() and hopeless.read_text("utf-8") == _attempt(job):
+        raise JobError("its notebook failed a moment ago and is not tried again")
+
+
+def _hopeless(job: Job, folder: Path) -> Path:
+    """What an attempt leaves that would fail again (not in the record: Snakemake removes that before each attempt)."""
+    executed = folder / job.executed
+    return executed.with_name(f".{executed.stem}.hopeless")
+
+
+def _attempt(job: Job) -> str:
+    return f"{os.environ.get(CALL_MARK, '')}\n{job.tracked}"
+
+
 def _stop(number: int, _: object) -> NoReturn:
     raise SystemExit(128 + number)
 
@@ -216,6 +254,7 @@ def main(arguments: list[str] | None = None) -> None:
         if given.job not in jobs:
             raise StudyError(f"{folder.name} has no job {given.job!r}; it has: {', '.join(jobs)}")
         job = jobs[given.job]
+        check_call(job, folder)
         threads, limit = settings["threads"], settings["limit_minutes"]
         if job.phase == "prepare":  # studies share prepared corpora
             prepared = (folder / job.marker).resolve().parent

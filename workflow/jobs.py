@@ -143,9 +143,10 @@ class Plan:
         marker = "results.csv" if notebook == RESULTS_NOTEBOOK else f"analyses/{name}.done"
         return Job(f"analyse:{name}", "analyse", notebook, parameters, marker, f"analyses/{name}.ipynb")
 
-    def write(self, path: Path) -> None:
+    def write(self, path: Path, *, gpus: int = 0) -> None:
         """Write what Snakemake and the jobs need to know, so that they need not work it out again."""
         plan = {
+            "gpus": gpus,
             "threads": self.study["threads"],
             "limit_minutes": self.study["limit_minutes"],
             "tables": corpus_tables(self.study["corpus"]),

@@ -1,12 +1,14 @@
 """One launcher a study at a time, and nothing left running after it.
 
 Every process that a study starts, kernels included, inherits an environment variable that names the study's folder (and
-one that names its job). What carries the mark after its parent has died is a leftover and is ended, by its id.
+one that names its job). What carries the mark after its parent has died is a leftover and is ended, by its id. What
+runs in a job of a cluster is left to the cluster (:mod:`workflow.slurm_jobs`).
 """
 
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,9 @@ import psutil
 
 STUDY_MARK = "MER_STUDY_FOLDER"
 JOB_MARK = "MER_STUDY_JOB"
+# Names the call of the launcher that a job belongs to; the study's folder holds the name of the latest.
+CALL_MARK = "MER_STUDY_CALL"
+CALL = ".call"
 GRACE_SECONDS = 5.0
 
 
@@ -38,13 +43,13 @@ def only_one(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        number = holder.read_text("utf-8").strip() if holder.is_file() else "unknown"
+        who = holder.read_text("utf-8").strip() if holder.is_file() else "unknown"
         raise BusyError(
-            f"{folder} is being worked on by another launcher (process {number}). Wait for it, or stop it with Ctrl-C "
+            f"{folder} is being worked on by another launcher (process {who}). Wait for it, or stop it with Ctrl-C "
             "where it runs; then call this again: what is finished stays."
         ) from None
     try:
-        holder.write_text(f"{os.getpid()}\n", "utf-8")
+        holder.write_text(f"{os.getpid()} on {platform.node()}\n", "utf-8")
         yield
     finally:
         holder.unlink(missing_ok=True)
@@ -52,12 +57,16 @@ def only_one(folder: Path) -> Iterator[None]:
 
 
 def marked(mark: str, value: str) -> list[psutil.Process]:
-    """Processes of this user that carry a mark, this one and those above it left out."""
+    """Processes of this user that carry a mark; not this one, those above it, or those of other jobs of a cluster."""
     own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    here = {None, os.environ.get("SLURM_JOB_ID")}
     found = []
     for process in psutil.process_iter():
         try:
-            if process.pid not in own and process.environ().get(mark) == value:
+            if process.pid in own:
+                continue
+            inherited = process.environ()
+            if inherited.get(mark) == value and inherited.get("SLURM_JOB_ID") in here:
                 found.append(process)
         except (psutil.Error, OSError):
             continue  # another user's, or gone already

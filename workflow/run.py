@@ -2,7 +2,8 @@
 
 Checks the file, sees to it that nobody else works on the study and that nothing is left of a killed run, has Snakemake
 run what is not finished, tells how it goes, and prints what came out. Calling it again runs only what is missing or
-out of date. Arguments after `--` go to Snakemake, for instance `-- --touch` (take what is finished as up to date).
+out of date. `--profile slurm` sends the jobs to a cluster. Arguments after `--` go to Snakemake, for instance
+`-- --touch` (take what is finished as up to date).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,11 +28,29 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from mer_lib.places import ROOT, atomic_write, runs_folder
 from workflow.jobs import Job, Plan, corpus_folder, read_record
 from workflow.kept_runs import keep
-from workflow.processes import STUDY_MARK, BusyError, end_marked, only_one
+from workflow.processes import CALL, CALL_MARK, STUDY_MARK, BusyError, end_marked, only_one
+from workflow.slurm_jobs import MARK, cancel, check_slurm, find_profile, prefix, uses_slurm
 from workflow.study import StudyError, find_study, load_study
 
 POLL_SECONDS = 0.3
+POLL_SHARE = 0.05  # of the time; a look at thousands of records on shared storage takes a while
 PLAN = "plan.json"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where jobs run: on so many cores here, or as a Snakemake profile says, on Slurm perhaps."""
+
+    cores: int | None = None
+    profile: Path | None = None
+    slurm: bool = False
+    extra: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """In a few words."""
+        where = [f"{self.cores} core(s)"] if self.cores else []
+        where += [f"profile {self.profile.name}"] if self.profile else []
+        return ", ".join(where + (["jobs sent to Slurm"] if self.slurm else []))
 
 
 class Progress:
@@ -40,6 +61,7 @@ class Progress:
         self.begin = time.perf_counter()
         self.reported = {job.name: self._stamp(job) for job in plan.jobs.values()}
         self.ended = 0
+        self.jobs = 0
         self.failed: list[Job] = []
 
     def _stamp(self, job: Job) -> int:
@@ -52,14 +74,19 @@ class Progress:
 
     def total(self) -> str:
         """How many jobs there are, as Snakemake says in its log."""
-        counted = re.search(r"^total\s+(\d+)\s*$", self.log.read_text("utf-8", errors="replace"), re.MULTILINE)
-        return str(int(counted[1]) - 1) if counted else "?"  # its rule `all` is no job of ours
+        if not self.jobs:
+            counted = re.search(r"^total\s+(\d+)\s*$", self.log.read_text("utf-8", errors="replace"), re.MULTILINE)
+            self.jobs = int(counted[1]) - 1 if counted else 0  # its rule `all` is no job of ours
+        return str(self.jobs or "?")
 
     def look(self) -> None:
         """Print what has ended since the last look."""
         for job in self.plan.jobs.values():
             stamp = self._stamp(job)
             record = read_record(self.folder, job) if stamp != self.reported[job.name] else {}
+            if record.get("status") == "stopped":
+                self.reported[job.name] = stamp
+                say(f"[{self.seconds():6.0f} s] {job.title} was stopped after {record['seconds']:.1f} s")
             if record.get("status") not in ("finished", "failed"):
                 continue
             self.reported[job.name] = stamp
@@ -82,17 +109,20 @@ def say(text: str = "") -> None:
     print(text, flush=True)
 
 
-def snakemake_command(folder: Path, cores: int, extra: list[str]) -> list[str]:
+def snakemake_command(folder: Path, place: Place) -> list[str]:
     """The call of Snakemake for a study's folder."""
     here = ROOT / "workflow"
     command = [sys.executable, str(here / "start.py"), "snakemake", "--snakefile", str(here / "Snakefile")]
-    command += ["--directory", str(folder), "--cores", str(cores), "--rerun-incomplete", "--keep-going", "--nocolor"]
-    return [*command, *extra]
+    command += ["--directory", str(folder), "--rerun-incomplete", "--keep-going", "--nocolor"]
+    command += ["--cores", str(place.cores)] if place.cores else []
+    command += ["--profile", str(place.profile)] if place.profile else []
+    command += ["--slurm-jobname-prefix", prefix(folder)] if place.slurm else []
+    return [*command, *place.extra]
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """What Snakemake and all below it inherit: the study's mark and, if the home folder takes none, a cache."""
-    inherited = os.environ | {STUDY_MARK: str(folder)}
+def environment(folder: Path, call: str = "") -> dict[str, str]:
+    """What Snakemake and all below it inherit: the study's mark, the call's and, if the home takes none, a cache."""
+    inherited = os.environ | {STUDY_MARK: str(folder), CALL_MARK: call}
     try:
         Path(platformdirs.user_cache_dir("snakemake", "snakemake")).mkdir(parents=True, exist_ok=True)
     except OSError:
@@ -105,6 +135,10 @@ def clear_leftovers(plan: Plan, folder: Path) -> None:
     ended = end_marked(STUDY_MARK, str(folder))
     if ended:
         say(f"Ended {ended} process(es) that an earlier run of this study had left.")
+    if (folder / MARK).exists():
+        if cancelled := cancel(folder):
+            say(f"Cancelled {cancelled} Slurm job(s) that an earlier run of this study had left; what they did counts.")
+        (folder / MARK).unlink()
     for job in plan.jobs.values():
         record = read_record(folder, job)
         if record.get("status") == "running":  # killed: perhaps after the training was finished
@@ -113,28 +147,35 @@ def clear_leftovers(plan: Plan, folder: Path) -> None:
         part.unlink(missing_ok=True)
     if any((folder / ".snakemake" / "locks").glob("*")):
         say("Removing the lock of an earlier run that was killed.")
-        unlock = snakemake_command(folder, 1, ["--unlock"])
+        unlock = snakemake_command(folder, Place(cores=1, extra=("--unlock",)))
         subprocess.run(
             unlock, check=True, env=environment(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
 
 
-def run(plan: Plan, folder: Path, cores: int, extra: list[str]) -> tuple[int, Progress]:
+def run(plan: Plan, folder: Path, place: Place) -> tuple[int, Progress]:
     """Have Snakemake run the jobs; return its exit code and what was seen of them."""
     log = folder / "snakemake.log"
+    call = uuid.uuid4().hex
+    atomic_write(folder / CALL, lambda part: part.write_text(call, "utf-8"))
+    if place.slurm:
+        (folder / MARK).touch()
     with log.open("wb") as output:
         progress = Progress(plan, folder, log)
         child = subprocess.Popen(
-            snakemake_command(folder, cores, extra),
+            snakemake_command(folder, place),
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
-            env=environment(folder),
+            env=environment(folder, call),
         )
         try:
+            looking = 0.0
             while child.poll() is None:
-                time.sleep(POLL_SECONDS)
+                time.sleep(max(POLL_SECONDS, looking / POLL_SHARE))
+                begin = time.perf_counter()
                 progress.look()
+                looking = time.perf_counter() - begin
         except BaseException:
             say("Stopping ...")
             child.terminate()
@@ -146,11 +187,14 @@ def run(plan: Plan, folder: Path, cores: int, extra: list[str]) -> tuple[int, Pr
                 child.kill()
                 child.wait()
             end_marked(STUDY_MARK, str(folder))
+            if place.slurm:
+                cancel(folder)
+                (folder / MARK).unlink(missing_ok=True)
             progress.look()
     return child.returncode, progress
 
 
-def dry_run(plan: Plan, folder: Path, extra: list[str]) -> int:
+def dry_run(plan: Plan, folder: Path, extra: tuple[str, ...]) -> int:
     """Say which jobs would run, and why; change nothing."""
     if not folder.is_dir():
         say(f"{plan.study.name}: all {len(plan.jobs)} jobs would run:")
@@ -159,8 +203,8 @@ def dry_run(plan: Plan, folder: Path, extra: list[str]) -> int:
         return 0
     with tempfile.TemporaryDirectory() as scratch:
         plan.write(Path(scratch) / PLAN)
-        extra = ["--dry-run", "--nolock", "--config", f"plan={Path(scratch) / PLAN}", *extra]
-        command = snakemake_command(folder, 1, extra)
+        extra = ("--dry-run", "--nolock", "--config", f"plan={Path(scratch) / PLAN}", *extra)
+        command = snakemake_command(folder, Place(cores=1, extra=extra))
         done = subprocess.run(
             command, env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -200,10 +244,10 @@ def absolute_places() -> None:
 def checked_plan(study: str) -> Plan:
     """The plan of a study whose file, notebooks, parameters and corpus folder are all there."""
     plan = Plan(load_study(find_study(study)))
-    plan.check()
     corpus = corpus_folder(plan.study["corpus"])
     if not os.path.isdir(corpus):  # False for a name that no folder can have, too
         raise StudyError(f"corpus {plan.study['corpus']!r}: {corpus} is not there; data/README.md says how to get it")
+    plan.check()
     return plan
 
 
@@ -215,6 +259,18 @@ def make(folder: Path) -> None:
         raise StudyError(f"{folder} cannot be written to ({error}); MER_DATA names another place") from error
 
 
+def chosen_place(given: argparse.Namespace) -> Place:
+    """Where the command line wants the jobs to run; refused if that cannot be."""
+    if (given.cores is not None and given.cores < 1) or given.gpus < 0:
+        raise StudyError("--cores must be at least 1 and --gpus not negative")
+    profile = find_profile(given.profile) if given.profile else None
+    slurm = uses_slurm(profile, given.snakemake)
+    if slurm:
+        check_slurm()
+    elsewhere = profile or slurm
+    return Place(given.cores or (None if elsewhere else os.cpu_count() or 1), profile, slurm, tuple(given.snakemake))
+
+
 def _stop(number: int, _: object) -> NoReturn:
     raise SystemExit(128 + number)
 
@@ -223,10 +279,19 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the study that the command line names; 0 if all its jobs are done."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", help="a name in workflow/studies, or the path of a YAML file")
-    parser.add_argument("--cores", type=int, default=os.cpu_count() or 1, help="cores to use (default: all)")
+    parser.add_argument("--cores", type=int, help="cores to use (default: all; with a profile, what it says)")
+    parser.add_argument("--profile", help="a Snakemake profile: slurm, or the path of a folder with one of your own")
+    parser.add_argument("--gpus", type=int, default=0, help="GPUs that each training and attack asks Slurm for")
     parser.add_argument("--dry-run", action="store_true", help="only say what would run")
-    parser.add_argument("snakemake", nargs="*", help="after `--`: arguments for Snakemake")
-    given = parser.parse_args(arguments)
+    parser.usage = (
+        "%(prog)s [-h] [--cores CORES] [--profile PROFILE] [--gpus GPUS] [--dry-run] study [-- SNAKEMAKE ...]"
+    )
+    arguments = sys.argv[1:] if arguments is None else arguments
+    ours = (
+        arguments.index("--") if "--" in arguments else len(arguments)
+    )  # argparse would take it only right after study
+    given = parser.parse_args(arguments[:ours])
+    given.snakemake = arguments[ours + 1 :]
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started with it ignored
     absolute_places()
@@ -235,15 +300,16 @@ def main(arguments: list[str] | None = None) -> int:
         plan = checked_plan(given.study)
         folder = runs_folder(plan.study.name)
         if given.dry_run:
-            return dry_run(plan, folder, given.snakemake)
+            return dry_run(plan, folder, tuple(given.snakemake))
+        place = chosen_place(given)
         make(folder)
         with only_one(folder):
             clear_leftovers(plan, folder)
             text = plan.study.path.read_bytes()
             atomic_write(folder / "study.yaml", lambda part: part.write_bytes(text))
-            plan.write(folder / PLAN)
-            say(f"Study {plan.study.name}: {len(plan.jobs)} jobs in all, {given.cores} core(s); writing to {folder}")
-            code, progress = run(plan, folder, given.cores, given.snakemake)
+            plan.write(folder / PLAN, gpus=given.gpus)
+            say(f"Study {plan.study.name}: {len(plan.jobs)} jobs in all, {place}; writing to {folder}")
+            code, progress = run(plan, folder, place)
             if code:
                 return _explain_failure(progress, folder)
             if not progress.ended:
