@@ -9,6 +9,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import pandas as pd
@@ -132,7 +133,7 @@ def load_prepared(folder: str | Path) -> Prepared:
         try:
             # Not numpy.load, which takes archives and pickles too
             arrays[name] = array = np.lib.format.open_memmap(folder / f"{name}.npy", mode="r")
-        except (OSError, ValueError, EOFError, OverflowError, MemoryError) as error:
+        except (OSError, ValueError, EOFError, OverflowError, MemoryError, SyntaxError, TokenError) as error:
             problems.append(f"{name}.npy is no array of numbers, or cut off ({error})")
             continue
         wanted = ((array.shape[:1] or (0,)) if table is None else (len(table),)) + shape

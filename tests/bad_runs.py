@@ -190,10 +190,15 @@ def arrays(change: Change) -> Callable:
     return make
 
 
+def header(text: bytes, data: bytes = b"") -> Change:
+    """An array whose header, a Python dictionary, says this."""
+    start = b"\x93NUMPY\x01\0" + bytes([118, 0]) + text.ljust(117) + b"\n"
+    return lambda folder: (folder / "waveforms.npy").write_bytes(start + data)
+
+
 def objects(folder: Path) -> None:
     """An array of Python objects, which numpy stores as a pickle."""
-    header = b"{'descr': '|O', 'fortran_order': False, 'shape': (2,), }".ljust(117) + b"\n"
-    (folder / "waveforms.npy").write_bytes(b"\x93NUMPY\x01\0" + bytes([118, 0]) + header + pickled_bait(folder))
+    header(b"{'descr': '|O', 'fortran_order': False, 'shape': (2,), }", pickled_bait(folder))(folder)
 
 
 def damaged(name: str, change: Change, *says: str) -> Case:
@@ -220,6 +225,8 @@ PREPARED = [
         lambda folder: (folder / "waveforms.npy").write_bytes((folder / "waveforms.npy").read_bytes()[:-9]),
         "waveforms.npy is no array of numbers, or cut off",
     ),
+    damaged("with a header cut off", header(b"{'descr': '<f4', 'shape': (2,"), "waveforms.npy is no array of numbers"),
+    damaged("with a header that is no dictionary", header(b"  {\n {"), "waveforms.npy is no array of numbers"),
     damaged(
         "of other clips",
         lambda folder: np.save(folder / "spectrograms.npy", np.zeros((3, 313, 149), np.float32)),

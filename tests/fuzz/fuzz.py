@@ -20,6 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SECONDS = os.environ.get("SECONDS", "60")  # a shell's own variable of this name is not exported
+CHILD = "MER_FUZZ_FINDINGS"  # where findings go; set for the process that fuzzes
 
 
 def fuzz(name: str, options: list[str]) -> None:
@@ -50,7 +51,7 @@ def fuzz(name: str, options: list[str]) -> None:
         given = options or [f"-max_total_time={SECONDS}"]
         replay = [option for option in given if not option.startswith("-")]
         limits = [f"-max_len={largest}", "-timeout=30", "-rss_limit_mb=6000"]
-        limits += [f"-artifact_prefix={tempfile.gettempdir()}/mer-fuzz-{name}-"]
+        limits += [f"-artifact_prefix={os.environ[CHILD]}/mer-fuzz-{name}-"]
         atheris.Setup([sys.argv[0], *limits, *given, *([] if replay else [seeds])], one)
         atheris.Fuzz()
 
@@ -63,11 +64,16 @@ def names() -> list[str]:
 
 
 def main() -> int:
-    """Fuzz the reader that the command line names; without one, each in a process of its own."""
+    """Fuzz the reader that the command line names, or all: libFuzzer ends each process abruptly."""
     sys.path.insert(0, str(ROOT))
-    if sys.argv[1:]:
+    if CHILD in os.environ:
         fuzz(sys.argv[1], sys.argv[2:])
-    failed = [name for name in names() if subprocess.run([sys.executable, __file__, name]).returncode]
+    failed = []
+    for arguments in [sys.argv[1:]] if sys.argv[1:] else [[name] for name in names()]:
+        with tempfile.TemporaryDirectory(prefix="mer-fuzz-") as scratch:
+            environment = os.environ | {CHILD: tempfile.gettempdir(), "TMPDIR": scratch}
+            if subprocess.run([sys.executable, __file__, *arguments], env=environment).returncode:
+                failed.append(arguments[0])
     print(f"findings in: {', '.join(failed)}" if failed else "no findings")
     return 1 if failed else 0
 
