@@ -18,12 +18,13 @@ from scipy import stats
 from mer_lib.captions import ENOUGH_SEEDS
 from mer_lib.dataset import MIDLEVEL
 from mer_lib.inversion_study import ITSELF, TWIN, UNTRAINED
+from mer_lib.models import SYSTEMS
 from mer_lib.statistics import Interval, clips_interval, random_effects_interval
 
 QUESTIONS = {
     "adversarial training": (("aA2E", "A2E"), ("aA2B2E", "A2B2E"), ("aA2M2E", "A2M2E")),
     "a bottleneck with meaning": (("A2M2E", "A2E"), ("A2M2E", "A2B2E"), ("aA2M2E", "aA2E")),
-    "training at all": (("A2E", UNTRAINED), ("aA2E", UNTRAINED)),
+    "training at all": tuple((system, UNTRAINED) for system in SYSTEMS),
 }
 MORE, LESS, OPEN = "more", "less", "open"
 OVER_DRAWS = "over new draws and clips, conditional on the trained networks"
@@ -172,6 +173,19 @@ def verdicts(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def main_question(table: pd.DataFrame) -> str:
+    """The first of :data:`QUESTIONS` that the networks at hand can answer; any trained system answers the last."""
+    return next(question for question in QUESTIONS if question in set(table["question"]))
+
+
+def _in_words(more: int, less: int, all_of_them: int) -> str:
+    if more and less:
+        return "In some ways more, in others less."
+    if more:
+        return "Yes." if more > all_of_them / 2 else "In part: where it shows at all, it is more."
+    return "No: where it shows at all, it is less." if less else "Not shown."
+
+
 def reading(table: pd.DataFrame, asked: Sequence[str] = tuple(QUESTIONS)) -> str:
     """The answer as a list in Markdown, counted from the verdicts.
 
@@ -189,8 +203,8 @@ def reading(table: pd.DataFrame, asked: Sequence[str] = tuple(QUESTIONS)) -> str
         more, less, unsettled = (int(counts.get(verdict, 0)) for verdict in (MORE, LESS, OPEN))
         pairs = ", ".join(dict.fromkeys(f"{row.first} against {row.second}" for row in part.itertuples()))
         lines.append(
-            f"- **Does {question} add meaning?** ({pairs}) Of {len(part)} comparisons {more} say more, {less} less, "
-            f"{unsettled} stay open."
+            f"- **Does {question} add meaning? {_in_words(more, less, len(part))}** ({pairs}) Of {len(part)} rows "
+            f"{more} say more, {less} less, {unsettled} stay open."
         )
         for verdict, words in ((MORE, "More"), (LESS, "Less")):
             chosen = part[part["verdict"] == verdict]

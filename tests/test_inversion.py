@@ -137,11 +137,14 @@ def test_what_is_reported_is_what_the_network_says(model, clips, inverted):
 
 def test_every_clip_keeps_its_own_best_iterate_and_the_last_is_scored(model, clips):
     """With far too long steps the search jumps about, and its best iterates stand at different steps."""
-    search = Inversion(layer="features", steps=12, step_size=0.8, highest=HIGHEST)
-    result = search.invert(model, clips, noise(len(clips), FRAMES, BANDS, seed=1))
+    search = Inversion(layer="features", steps=12, step_size=0.3, highest=HIGHEST)
+    result = search.invert(model, clips, noise(len(clips), FRAMES, BANDS, seed=2))
     assert result.distance_per_step.shape == (13, 3)
     torch.testing.assert_close(result.distance, result.distance_per_step.min(dim=0).values, atol=1e-4, rtol=1e-2)
     assert torch.equal(result.best_step, result.distance_per_step.argmin(dim=0))
+    assert len(set(result.best_step.tolist())) == 3 and result.best_step.max() == 12, (
+        "each its own, one of them the last"
+    )
     assert (result.distance < result.distance_per_step[-1]).any(), "the last iterate was not the best for all"
 
 
@@ -157,8 +160,10 @@ def test_a_clips_result_does_not_depend_on_its_neighbours(model, clips):
 def test_nothing_leaves_the_range_of_spectrograms(model, clips):
     low, high = limits(model, HIGHEST)
     assert low * 0.42 + 0.4 == pytest.approx(0, abs=1e-6) and high * 0.42 + 0.4 == pytest.approx(HIGHEST, abs=1e-6)
-    search = Inversion(layer="features", steps=4, step_size=3.0, highest=HIGHEST)
-    found = search.invert(model, clips, noise(len(clips), FRAMES, BANDS, spread=5.0)).found
+    search = Inversion(layer="block 1", steps=4, step_size=0.3, highest=HIGHEST)
+    result = search.invert(model, clips, noise(len(clips), FRAMES, BANDS, spread=5.0))
+    found = result.found
+    assert (result.best_step > 0).all(), "steps were taken, from a start with many cells at the limits"
     assert found.min() >= low - 1e-6 and found.max() <= high + 1e-6
 
 
@@ -192,6 +197,15 @@ def test_bfloat16_gradients_are_judged_in_float32(model, clips):
     result = Inversion(layer="block 1", steps=8, precision="bfloat16", highest=HIGHEST).invert(model, clips, start)
     said = relative_distance(represent(model, result.found, "block 1"), represent(model, clips, "block 1"))
     torch.testing.assert_close(said, result.distance)
+
+
+def test_the_last_iterate_wins_where_float32_finds_it_better(model, clips):
+    search, random = Inversion(layer="features", steps=9), torch.Generator().manual_seed(0)
+    far, near = (clips + spread * torch.randn(clips.shape, generator=random) for spread in (1.0, 0.01))
+    found, reached, step = search._judge(model, clips, (far, torch.tensor([4, 4, 4])), near)
+    assert torch.equal(found, near) and step.tolist() == [9, 9, 9]
+    kept, better, step = search._judge(model, clips, (near, torch.tensor([4, 4, 4])), far)
+    assert torch.equal(kept, near) and step.tolist() == [4, 4, 4] and torch.equal(better, reached)
 
 
 def test_every_draw_and_clip_has_noise_of_its_own():

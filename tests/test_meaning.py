@@ -139,8 +139,24 @@ def test_the_answer_counts_what_the_table_says():
     verdicts = meaning.verdicts(scores)
     said = meaning.reading(verdicts, ["adversarial training"])
     more = (verdicts[verdicts["question"] == "adversarial training"]["verdict"] == meaning.MORE).sum()
-    assert f"Of 2 comparisons {more} say more" in said and "likeness (aA2E)" in said
+    assert f"Of 2 rows {more} say more" in said and "likeness (aA2E)" in said
     assert "bottleneck" not in said
+    for values, words in (
+        ([1, 0, 0], "In part"),
+        ([1, 1, 0], "Yes."),
+        ([1, -1, 0], "in others less"),
+        ([0], "Not shown"),
+    ):
+        names = {1: meaning.MORE, -1: meaning.LESS, 0: meaning.OPEN}
+        table = verdicts.iloc[[0] * len(values)].assign(verdict=[names[value] for value in values])
+        assert words in meaning.reading(table)
+
+
+def test_the_first_question_that_can_be_answered_is_asked():
+    both = meaning.verdicts(meaning.score(rows(SYSTEMS), "m", "x"))
+    assert meaning.main_question(both) == "adversarial training"
+    alone = meaning.verdicts(meaning.score(rows({"A2B2E": 1.0, UNTRAINED: 0.0}), "m", "x"))
+    assert meaning.main_question(alone) == "training at all"
 
 
 def test_means_stand_beside_their_intervals():
