@@ -158,7 +158,7 @@ def attribution_maps(spectrogram: np.ndarray, maps: Mapping[str, np.ndarray], ti
     for axis, (name, values) in zip(axes[1:, 0], maps.items(), strict=True):
         limit = max(float(np.quantile(np.abs(values), 0.995)), 1e-12) * 1e5
         mesh = _draw_spectrogram(axis, values * 1e5, cmap="RdBu_r", vmin=-limit, vmax=limit)
-        axis.set_title(name, loc="left")
+        axis.set_title(_shown(name), loc="left")
         figure.colorbar(mesh, ax=axis, label="rating x 1e-5", pad=0.01)
     for axis in axes[:, 0]:
         axis.label_outer()

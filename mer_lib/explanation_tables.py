@@ -18,6 +18,7 @@ from mer_lib.interventions import Composed, matched_pairs, set_quality
 from mer_lib.models import Network, Prediction
 from mer_lib.preparation import Prepared
 
+LEAST_CORRELATION = 0.3  # a network that predicts less has learned nothing that its explanation could be about
 # (system, emotion) -> method and baseline -> attributions of the clips
 Found = Mapping[tuple[str, str], Mapping[str, Attribution]]
 
@@ -165,17 +166,19 @@ def correction_reading(tables: Mapping[str, pd.DataFrame]) -> str:
     lines = []
     for system, table in tables.items():
         ends = table.groupby("corrected")[["MAE", "correlation"]].mean().iloc[[0, -1]]
-        better = ends["correlation"].iloc[1] > ends["correlation"].iloc[0]
+        before, after = ends["correlation"]
+        verdict = "The last layer works with the qualities themselves."
+        if before < LEAST_CORRELATION:
+            verdict = "It predicts too little for this to say anything."
+        elif after <= before:
+            verdict = (
+                "The last layer does not work with the qualities as such: it reads from the neurons what their names "
+                "do not say."
+            )
         lines.append(
             f"- **{system}**: with all seven true values in place of its own answers the correlation of the emotions "
-            f"goes from {ends['correlation'].iloc[0]:.2f} to {ends['correlation'].iloc[1]:.2f}, the MAE from "
-            f"{ends['MAE'].iloc[0]:.3f} to {ends['MAE'].iloc[1]:.3f}. "
-            + (
-                "The last layer works with the qualities themselves."
-                if better
-                else "The last layer does not work with the qualities as such: it reads from the neurons what their "
-                "names do not say."
-            )
+            f"goes from {before:.2f} to {after:.2f}, the MAE from {ends['MAE'].iloc[0]:.3f} to "
+            f"{ends['MAE'].iloc[1]:.3f}. {verdict}"
         )
     return "\n".join(lines)
 

@@ -223,6 +223,10 @@ def test_corrections_are_drawn_and_told(model):
     assert np.allclose(lines(figure.axes[0])["A2M2E"][:, 1], table.groupby("corrected")["MAE"].mean())
     text = explanation_tables.correction_reading({"A2M2E": table})
     assert "from 1.00 to" in text and "does not work with the qualities" in text
+    poor = table.assign(correlation=0.1)
+    assert "too little" in explanation_tables.correction_reading({"A2M2E": poor})
+    helped = table.assign(correlation=0.5 + 0.01 * table["corrected"])
+    assert "works with the qualities themselves" in explanation_tables.correction_reading({"A2M2E": helped})
 
 
 NETWORKS = ("A2E", "A2E, shortcut", "A2M2E", "A2M2E, shortcut")
