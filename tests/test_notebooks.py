@@ -138,7 +138,7 @@ def test_the_notebooks_run_in_their_order_and_leave_a_study(place):
     assert (results["linf_max"] <= results["epsilon"]).all(), "the budget holds"
     figures = place.data / "figures" / "smoke"
     assert {"figure-3", "figure-4", "cost"} <= {path.stem for path in figures.glob("*.png")}
-    assert {path.stem for path in figures.glob("*.png")} == {path.stem for path in figures.glob("*.csv")}
+    assert {path.stem for path in figures.glob("*.png")} <= {path.stem for path in figures.glob("*.csv")}
     players = [page for page in outputs(executed["07_listen"], "text/html") if "mer-player" in page]
     assert len(players) >= 2
     assert not any(re.search(r"""(?:src|href)=["']https?:""", page) for page in players), "plays without the web"

@@ -74,9 +74,11 @@ def test_attacked_predictions_are_those_from_before(system, attack):
         pytest.skip(f"{system} in data/pretrained has other weights than when the reference was written")
     before = torch.tensor(REFERENCE["attacked"][f"{system}, {attack}"])
     # Signs of gradients near 0 depend on roundings: another processor moves predictions by up to .001. So does, with
-    # l2 steps on waveforms, the number of clips in a batch: no more than that can be asked there.
+    # l2 steps on waveforms, the number of clips in a batch: no more than that can be asked there. The front end's
+    # gradient is summed in another order than before, which moved one waveform prediction by .00003.
     same = arithmetic() == REFERENCE["arithmetic"] and attack != "waveform, 30 dB"
-    torch.testing.assert_close(attacked(system, attack), before, rtol=0, atol=1e-6 if same else 3e-3)
+    tolerance = (1e-4 if attack == "waveform" else 1e-6) if same else 3e-3
+    torch.testing.assert_close(attacked(system, attack), before, rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("samples", [1500, 30000])
