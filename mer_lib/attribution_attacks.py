@@ -11,7 +11,8 @@ An attribution is a gradient already, so its slope is a second derivative, which
 everywhere. Slopes are therefore taken on a stand-in: the same weights with softplus(beta x) / beta for every ReLU
 (after BatchNorm, so that beta counts in units of a channel's spread); max pooling stays, it only chooses. The stand-in
 only shows directions: every iterate is scored by the ReLU network itself, its map and its eight predictions, and of the
-iterates whose predictions all stay within the tolerance the worst is kept; the clean clip where there is none.
+iterates whose predictions all stay within the tolerance the worst is kept; the clean clip where there is none. A clip
+whose predictions have left the tolerance goes half the way back to its last place inside, and on in smaller steps.
 
 Notebook: 11_attribution_robustness
 """
@@ -25,7 +26,8 @@ from torch import Tensor, nn
 
 from mer_lib import lens
 from mer_lib.attribution_maps import METHODS, Explained, attribution_maps, smooth_stand_in, spectrograms_in
-from mer_lib.bim import DOMAINS, emotions_of, float32_below, frozen, project, settle
+from mer_lib.bim import DOMAINS, float32_below, frozen, project, settle
+from mer_lib.family import wide
 
 AIMS = ("random sign", "top-k", "mass centre", "LENS")
 ALL_AIMS = (*AIMS, "LENS, published")
@@ -185,51 +187,42 @@ class AttributionAttack:
         return (_centre(shares) - targets["centre"]).norm(dim=1)
 
     def _direction(
-        self,
-        stand_in: nn.Module,
-        inputs: Tensor,
-        delta: Tensor,
-        explained: Explained,
-        targets: dict[str, Tensor],
-        inside: Tensor,
+        self, stand_in: nn.Module, inputs: Tensor, delta: Tensor, explained: Explained, targets: dict[str, Tensor]
     ) -> Tensor:
-        """Signs of the next step: towards the aim, or back where the predictions have left the tolerance."""
+        """Signs of the next step, by the stand-in."""
         delta = delta.detach().requires_grad_()
         spectrograms = spectrograms_in(stand_in, inputs + delta, self.domain)  # the front end stays in float32
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            emotions, maps = attribution_maps(stand_in, spectrograms, explained, self.method, self.ig_steps, True)
-        back = -(emotions - targets["emotions"]).square().sum(dim=1)
-        goal = torch.where(inside, self._goal(maps.float(), targets), back)
-        return torch.autograd.grad(goal.sum(), delta)[0].sign()
+            _, maps = attribution_maps(stand_in, spectrograms, explained, self.method, self.ig_steps, True)
+        return torch.autograd.grad(self._goal(maps.float(), targets).sum(), delta)[0].sign()
 
     def _attack_batch(
         self, model: nn.Module, stand_in: nn.Module, inputs: Tensor, explained: Explained
     ) -> tuple[Tensor, ...]:
         epsilon = float32_below(self.epsilon)
-        size = self.step_size if self.step_size is not None else 2.5 * epsilon / self.steps
+        size = torch.ones(len(inputs)) * (2.5 * epsilon / self.steps if self.step_size is None else self.step_size)
         generator = torch.Generator().manual_seed(self.seed)
         with torch.no_grad():
             spectrograms = spectrograms_in(model, inputs, self.domain)
         clean, before = attribution_maps(model, spectrograms, explained, self.method, self.ig_steps)
         cells = torch.from_numpy(lens.top_cells(before.numpy(), self.k))
-        with torch.no_grad():
-            smooth = emotions_of(stand_in(spectrograms)).float()
-        targets = {
-            "cells": cells,
-            "near": torch.from_numpy(lens.neighbourhood(cells, self.window)),
-            "centre": _centre(before),
-            "emotions": smooth,
-        }
+        near = torch.from_numpy(lens.neighbourhood(cells, self.window))
+        targets = {"cells": cells, "near": near, "centre": _centre(before)}
         best = [inputs, clean, before, self._score(before, before), torch.zeros(len(inputs), dtype=torch.long)]
-        scores, delta, inside = [best[3]], torch.zeros_like(inputs), torch.ones(len(inputs), dtype=torch.bool)
+        scores, delta, safe = [best[3]], torch.zeros_like(inputs), torch.zeros_like(inputs)
+        inside = torch.ones(len(inputs), dtype=torch.bool)
         for step in range(1, self.steps + 1):
             signs = torch.randint(0, 2, inputs.shape[1:], generator=generator).expand_as(inputs) * 2.0 - 1
             if self.aim == "random sign":
                 delta = project(signs * epsilon, inputs, epsilon, "inf", self.domain)
             else:
-                start = delta if step > 1 else project(signs * min(size, epsilon), inputs, epsilon, "inf", self.domain)
-                ahead = start + size * self._direction(stand_in, inputs, start, explained, targets, inside)
-                delta = project(ahead, inputs, epsilon, "inf", self.domain)
+                size = torch.where(inside, size, size / 2)
+                length = wide(size, inputs)
+                start = delta if step > 1 else project(signs * length, inputs, epsilon, "inf", self.domain)
+                ahead = start + length * self._direction(stand_in, inputs, start, explained, targets)
+                # From where the predictions had left the tolerance, half the way back, and smaller steps from there
+                delta = torch.where(wide(inside, inputs), ahead, (safe + delta) / 2)
+                delta = project(delta, inputs, epsilon, "inf", self.domain)
             adversarial = settle(inputs, delta, epsilon, "inf")
             with torch.no_grad():
                 spectrograms = spectrograms_in(model, adversarial, self.domain)
@@ -237,9 +230,10 @@ class AttributionAttack:
             inside = (emotions - clean).abs().amax(dim=1) <= self.tolerance
             score = torch.where(inside, self._score(before, maps), torch.nan)
             scores.append(score)
+            safe = torch.where(wide(inside, inputs), delta, safe)
             worse = score < best[3]
             new = (adversarial, emotions, maps, score, torch.full_like(best[4], step))
-            best = [torch.where(worse.view(-1, *[1] * (n.ndim - 1)), n, old) for n, old in zip(new, best, strict=True)]
+            best = [torch.where(wide(worse, n), n, old) for n, old in zip(new, best, strict=True)]
         adversarial, attacked, after, _, kept = best
         moved = (attacked - clean).abs().amax(dim=1)
         return adversarial, adversarial - inputs, clean, attacked, before, after, moved, torch.stack(scores), kept

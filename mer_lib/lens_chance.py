@@ -17,6 +17,7 @@ Notebook: 11_attribution_robustness
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -82,9 +83,13 @@ class _Product(NamedTuple):
     size: np.ndarray
 
 
-def _products(before: np.ndarray, after: np.ndarray, k: int, window: tuple[int, int]) -> dict[str, _Product]:
+def _products(
+    before: np.ndarray, after: np.ndarray, k: int, window: tuple[int, int], measures: tuple[str, ...]
+) -> dict[str, _Product]:
     found = {}
     for names, diverse in ((SETS, None), (DIVERSE, window)):
+        if not set(names) & set(measures):
+            continue
         first, second = (lens.top_cells(values, k, diverse=diverse) for values in (before, after))
         sizes = [cells.sum(axis=(1, 2)) for cells in (first, second)]
         near = [lens.neighbourhood(cells, window) for cells in (first, second)]
@@ -94,6 +99,8 @@ def _products(before: np.ndarray, after: np.ndarray, k: int, window: tuple[int, 
             names[2]: _Product(first, near[1], sizes[0]),
         }
     for name, radius in zip(RANKS, (0, window), strict=True):
+        if name not in measures:
+            continue
         ranks = [lens.centred_ranks(values, radius) for values in (before, after)]
         found[name] = _Product(*ranks, np.ones(len(before)))
     return found
@@ -197,7 +204,7 @@ def agreement(
     if absolute:
         before, after = np.abs(before), np.abs(after)
     window, tables = window_radii(window), []
-    products = _products(before, after, k, window)
+    products = _products(before, after, k, window, measures)
     for measure in measures:
         table = (
             _of_taus(before, after, window if measure == "LENS-Kendall" else (0, 0), draws)
@@ -210,3 +217,51 @@ def agreement(
     for null in NULLS:
         table[f"corrected_{null}"] = corrected(table["score"], table[f"chance_{null}"])
     return table[["clip", "measure", *(name for name in table.columns if name not in ("clip", "measure"))]]
+
+
+def all_shifts(a: ArrayLike, b: ArrayLike, k: int, window: Window, measures: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Scores of every circular shift of b against a, measure -> (frames, bands); [0, 0] is the real score."""
+    maps = (np.asarray(values, dtype=np.float64)[None] for values in (a, b))
+    products = _products(*maps, k, window_radii(window), measures)
+    return {name: shift_scores(*(values[0] for values in products[name])) for name in measures}
+
+
+def picture(
+    before: ArrayLike, after: ArrayLike, clip: int, k: int, window: Window, measures: tuple[str, ...], bins: int = 60
+) -> pd.DataFrame:
+    """One clip's agreement among its chances, to be drawn: columns measure, kind, low, high, share.
+
+    Rows of kind "shift" are bins of the scores of all circular shifts; every other kind is one value (low = high): the
+    score, and the chances of :data:`NULLS` (of other clips where there are any).
+    """
+    before, after = np.asarray(before), np.asarray(after)
+    table, rows = agreement(before, after, k, window, measures=measures).set_index(["clip", "measure"]), []
+    for measure, scores in all_shifts(before[clip], after[clip], k, window, measures).items():
+        counts, edges = np.histogram(scores, bins=bins)
+        rows += [[measure, "shift", *ends] for ends in zip(edges, edges[1:], counts / scores.size, strict=False)]
+        found = table.loc[(clip, measure)]
+        marks = {"after the attack": found["score"]} | {f"chance: {null}": found[f"chance_{null}"] for null in NULLS}
+        rows += [[measure, kind, value, value, np.nan] for kind, value in marks.items() if np.isfinite(value)]
+    return pd.DataFrame(rows, columns=["measure", "kind", "low", "high", "share"])
+
+
+def windows(
+    before: ArrayLike,
+    after: ArrayLike,
+    k: int,
+    milliseconds: Sequence[float],
+    bands: Sequence[int],
+    null: str = "clips",
+) -> pd.DataFrame:
+    """LENS-recall with windows of several sizes, means over the clips: milliseconds, bands, score, chance, corrected.
+
+    The chance is one of :data:`NULLS`; with a single clip ``clips`` is not known and ``time`` stands in.
+    """
+    rows = []
+    for length in milliseconds:
+        for height in bands:
+            table = agreement(before, after, k, lens.radii(length, height), measures=("LENS-recall",))
+            used = null if table[f"chance_{null}"].notna().all() else "time"
+            means = table[["score", f"chance_{used}", f"corrected_{used}"]].mean()
+            rows.append([length, height, *means])
+    return pd.DataFrame(rows, columns=["milliseconds", "bands", "score", "chance", "corrected"])

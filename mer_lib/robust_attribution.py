@@ -5,7 +5,8 @@ the loss on attacked clips, and the l1 norm of the integrated gradients of the l
 one. These sum to the rise of the loss, so their norm is small only where no cell's share in it is large, and it is what
 Kamath et al. (2024) train with. Here x' is what the study's own attack on the loss finds (the norm is not maximised as
 well), the norm is taken in eval mode (dropout would draw another network at every point of the path), and ReLU needs
-no stand-in: the derivative by input and weights is not zero where that by the input twice is.
+no stand-in: the derivative by input and weights is not zero where that by the input twice is. What the norm keeps small
+is the change of attributions in units of the loss; ranks know no units, so that it need not keep the highest cells.
 
 Notebook: 11_attribution_robustness
 """
@@ -41,12 +42,13 @@ class PartlyHeard(Prepared):
         return {**rows, "train": rows["train"][chosen]}
 
 
-def part_of_training(prepared: Prepared, train_clips: int, draw: int = 0) -> Prepared:
+def part_of_training(prepared: Prepared, train_clips: int, draw: int = 0, protocol: str = "published") -> Prepared:
     """The same corpus with a random part of its training clips, so that sizes are compared on the same test clips.
 
-    A smaller part of the same draw lies within a larger one. All training clips give the corpus itself.
+    A smaller part of the same draw lies within a larger one. All training clips (of ``protocol``) give the corpus
+    itself.
     """
-    there = len(prepared.split()["train"])
+    there = len(prepared.split(protocol)["train"])
     if not 1 <= train_clips <= there:
         raise ValueError(f"{train_clips} training clips of {there} in {prepared.folder.name}")
     if train_clips == there:
@@ -75,12 +77,13 @@ class RobustSettings(TrainingSettings):
     Attributes
     ----------
     attribution_weight
-        Of the l1 norm beside the loss on attacked clips; the norm is at least the rise of the loss, so 1 is as much.
+        Of the l1 norm beside the loss on attacked clips. The norm is no less than the rise of the loss, which training
+        on attacked clips lowers already: a weight of 1 lets it rule.
     ig_steps
         Midpoints on the way from the clean clip to the attacked one.
     """
 
-    attribution_weight: float = 1.0
+    attribution_weight: float = 0.1
     ig_steps: int = 1
 
     def __post_init__(self) -> None:

@@ -232,3 +232,16 @@ def test_maps_that_share_their_bands_agree_by_a_chance_that_shifts_in_time_find(
 def test_where_chance_is_certain_nothing_is_left_to_correct():
     assert np.isnan(lens_chance.corrected(1.0, 1.0)) and lens_chance.corrected(0.5, 0.5) == 0
     np.testing.assert_allclose(lens_chance.corrected([0.69, 0.845], 0.69), [0, 0.5])
+
+
+def test_all_shifts_begin_with_the_score_and_windows_of_several_sizes_are_agreements():
+    a, b = smooth_noise(0, 3), smooth_noise(1, 3)
+    found = lens_chance.all_shifts(a[0], b[0], 100, (2, 1), ("top-k", "LENS-recall", "LENS-Spearman"))
+    assert found["top-k"][0, 0] == pytest.approx(lens.top_k(a[0], b[0], 100))
+    assert found["LENS-recall"][0, 0] == pytest.approx(lens.recall(a[0], b[0], 100, (2, 1)))
+    assert found["LENS-Spearman"][0, 0] == pytest.approx(lens.spearman(a[0], b[0], (2, 1)))
+    table = lens_chance.windows(a, b, 100, (0, 64), (0, 2))
+    assert table["score"].tolist() == pytest.approx(
+        [np.mean(lens.recall(a, b, 100, window)) for window in ((0, 0), (0, 2), (2, 0), (2, 2))]
+    )
+    assert table["corrected"].notna().all()
