@@ -24,7 +24,7 @@ from mer_lib.bim import BIM, AttackResult, Loss, mse_loss, project
 from mer_lib.family import Relative, predictions_on, wide
 from mer_lib.gradient_free import Noise, Square
 
-__all__ = ["APGD", "BIM", "FGSM", "PGD", "Noise", "Square", "Transfer", "checkpoints", "worst_over"]
+__all__ = ["APGD", "BIM", "FGSM", "PGD", "Noise", "Square", "Transfer", "checkpoints", "from_settings", "worst_over"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +104,27 @@ class APGD(Relative):
             previous, delta = delta, ahead
         # The surrogate ranks iterates with bfloat16's error: let float32 judge the last one too
         return [best, delta] if self.precision == "bfloat16" else [best], torch.stack(losses)
+
+
+def from_settings(settings: Mapping[str, object], precision: str = "float32") -> BIM:
+    """The attack that an entry of a study's ``attacks`` asks for.
+
+    Parameters
+    ----------
+    settings
+        Keywords of the attack; ``method`` names its class ("BIM" where it is missing), ``name`` is passed over.
+    precision
+        Where the settings name none.
+
+    Notebook: 06_attack
+    """
+    methods = {method.__name__: method for method in (BIM, FGSM, PGD, APGD, Square, Noise)}
+    keywords = {"precision": precision, **settings}
+    name = keywords.pop("method", "BIM")
+    keywords.pop("name", None)
+    if name not in methods:
+        raise ValueError(f"unknown attack {name!r}: one of {', '.join(methods)}")
+    return methods[name](**keywords)
 
 
 @dataclass(frozen=True, kw_only=True)

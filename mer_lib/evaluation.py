@@ -27,7 +27,8 @@ from mer_lib.rendering import render_attack
 from mer_lib.runs import Run, RunError, find_runs, provenance, read_info
 
 RESULTS = (
-    "study", "corpus", "split", "system", "seed", "width", "epochs", "attack", "domain", "epsilon", "steps", "clips",
+    "study", "corpus", "split", "system", "seed", "width", "epochs", "attack", "method", "domain", "epsilon", "steps",
+    "clips",
     "corr_clean", "mae_clean", "corr_attacked", "mae_attacked", "spread_clean", "snr_db_median", "linf_max",
     "train_seconds", "train_gradients", "attack_seconds", "attack_gradients", "learning_rate", "normalisation",
     "midlevel_kind", "ratings_kind", "adversarial_epsilon", "adversarial_steps", "norm", "step_size",
@@ -55,8 +56,9 @@ def _check_same_corpus(run: Run, prepared: Prepared) -> None:
 
 
 def _settings(bim: BIM) -> dict:
+    relative = {} if type(bim) is BIM else {"method": type(bim).__name__}
     loss = bim.loss if isinstance(bim.loss, str) else getattr(bim.loss, "__name__", type(bim.loss).__name__)
-    return {**asdict(bim), "loss": loss}
+    return {**asdict(bim), "loss": loss, **relative}
 
 
 def attack_run(
@@ -95,7 +97,7 @@ def attack_run(
     if (folder / "metrics.json").is_file():
         known = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         if known["about"] == about:
-            return pd.DataFrame([known["row"]], columns=RESULTS)
+            return _complete(pd.DataFrame([known["row"]]))
         (folder / "metrics.json").unlink()  # made by other weights or settings
     rows = prepared.split(run.info["split"])[clips]
     inputs = attack_inputs(run, prepared, bim.domain, rows)
@@ -201,6 +203,7 @@ def _row(
         "width": run.info["width"],
         "epochs": run.info["epochs_run"],
         "attack": name,
+        "method": type(bim).__name__,
         "domain": bim.domain,
         "epsilon": bim.epsilon,
         "steps": bim.steps,
@@ -234,6 +237,11 @@ def _row(
     return {key: row[key] for key in RESULTS}
 
 
+def _complete(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows with the columns :data:`RESULTS`; before attacks had a method all were BIM."""
+    return (table if "method" in table else table.assign(method="BIM"))[list(RESULTS)]
+
+
 def finish_attacks(run: Run, rows: list[pd.DataFrame]) -> Path:
     """Write a run's attacks.csv, which marks its attacks as done."""
     table = pd.concat(rows, ignore_index=True)
@@ -261,7 +269,7 @@ def _attacked(study: str) -> Iterator[tuple[Path, dict, pd.DataFrame]]:
 
 def collect_results(study: str) -> pd.DataFrame:
     """All finished attacks of a study, one row per system, seed and attack, with the columns :data:`RESULTS`."""
-    return pd.concat([table for *_, table in _attacked(study)], ignore_index=True)[list(RESULTS)]
+    return pd.concat([_complete(table) for *_, table in _attacked(study)], ignore_index=True)
 
 
 def write_results(study: str) -> Path:

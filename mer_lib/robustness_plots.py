@@ -53,7 +53,8 @@ def loss_per_step(curves: Mapping[str, np.ndarray], title: str, caption: str) ->
 def epsilon_sweep(rows: pd.DataFrame, title: str, caption: str) -> Figure:
     """Error and correlation against the budget, in each domain; dashed: before the attack, numbers: median SNR.
 
-    The SNR of a spectrogram attack is that of its rendering as sound.
+    The SNR of a spectrogram attack is that of its rendering as sound. Relatives of BIM are dotted; an attack that does
+    not keep its budget is a cross at the largest change that it made.
 
     Parameters
     ----------
@@ -70,12 +71,18 @@ def epsilon_sweep(rows: pd.DataFrame, title: str, caption: str) -> Figure:
     for column, ((domain, budget), part) in enumerate(parts.items()):
         for axis, metric, label in zip(axes[:, column], ("mae", "corr"), ("MAE", "correlation"), strict=True):
             axis.axhline(part[f"{metric}_clean"].iloc[0], color=CLEAN, linestyle="--", label="clean")
-            axis.plot(part[budget], part[f"{metric}_attacked"], marker="o", color=ATTACKED, label="attacked")
+            for method, kept in part[~part["published_update"]].groupby("method", sort=False):
+                style = {"linestyle": "-" if method == "BIM" else ":", "color": ATTACKED, "label": f"after {method}"}
+                axis.plot(kept[budget], kept[f"{metric}_attacked"], marker="o", **style)
+            broken = part[part["published_update"]]
+            if len(broken):
+                style = {"linestyle": "", "marker": "x", "color": ATTACKED, "label": "budget not kept"}
+                axis.plot(broken["linf_max"], broken[f"{metric}_attacked"], **style)
             axis.set(xscale="log" if budget == "epsilon" else "linear", ylabel=label if column == 0 else "")
             axis.margins(x=0.15, y=0.2)
             axis.set_xticks(part[budget], [f"{value:.3g}" for value in part[budget]])
             axis.minorticks_off()
-        for row in part.itertuples():
+        for row in part[(part["method"] == "BIM") & ~part["published_update"]].itertuples():
             if pd.notna(row.snr_db_median) and budget == "epsilon":
                 axes[0, column].annotate(
                     f"{row.snr_db_median:.0f} dB", (row.epsilon, row.mae_attacked), xytext=(0, 6),
@@ -86,7 +93,11 @@ def epsilon_sweep(rows: pd.DataFrame, title: str, caption: str) -> Figure:
         axes[1, column].set_xlabel("SNR (dB)" if by_db else f"budget epsilon ({UNITS[domain]})")
         if by_db:
             axes[1, column].invert_xaxis()  # louder to the right, as in the other columns
-    axes[0, -1].legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+    named = [axis.get_legend_handles_labels() for axis in axes[0]]
+    handles = {label: handle for lines, labels in named for handle, label in zip(lines, labels, strict=True)}
+    axes[0, -1].legend(
+        handles.values(), handles.keys(), loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False
+    )
     return finish(figure, title, caption)
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from mer_lib import metrics
+from mer_lib.attacks import APGD
 from mer_lib.audio import decode
 from mer_lib.bim import BIM
 from mer_lib.dataset import EMOTIONS
@@ -160,6 +161,20 @@ def test_a_finished_attack_is_read_and_not_repeated(attacked, monkeypatch):
     monkeypatch.setattr(BIM, "attack", lambda *a, **k: pytest.fail("attacked again"))
     again = attack_run(run, prepared, BIM(epsilon=0.1, steps=3), "spec", progress=False)
     pd.testing.assert_frame_equal(again, rows.iloc[[0]], check_dtype=False)
+
+
+def test_attacks_of_one_budget_and_different_methods_are_told_apart(attacked):
+    run, prepared, rows = attacked
+    row = attack_run(run, prepared, APGD(epsilon=0.1, steps=3), "spec", progress=False).iloc[0]
+    assert (row["method"], set(rows["method"])) == ("APGD", {"BIM"})
+    assert row["mae_attacked"] != rows.iloc[0]["mae_attacked"], "it was made anew"
+
+
+def test_attacks_from_before_there_were_methods_are_bim(attacked):
+    run, _, rows = attacked
+    table = pd.read_csv(run.folder / "attacks.csv").drop(columns="method")
+    table.to_csv(run.folder / "attacks.csv", index=False)
+    assert list(collect_results("s")["method"]) == ["BIM", "BIM"]
 
 
 def test_results_of_other_weights_are_refused(attacked):

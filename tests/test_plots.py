@@ -33,6 +33,7 @@ def results_frame(seeds=2, systems=tuple(SYSTEMS), attacks=ATTACKS, rng_seed=0):
                         "learning_rate": 0.002, "normalisation": "train", "midlevel_kind": "composed",
                         "ratings_kind": "simulated listeners",
                         "adversarial_epsilon": 0.1, "commit": "abc", "fingerprint": "def",
+                        "method": "BIM", "published_update": False, "linf_max": epsilon,
                     }
                 )  # fmt: skip
     return pd.DataFrame(rows)
@@ -256,6 +257,17 @@ def test_budgets_by_ear_stand_beside_budgets_by_number():
     ]  # fmt: skip
     low, high = figure.axes[-1].get_xlim()
     assert low > 40 and high < 21, "louder perturbations to the right"
+
+
+def test_relatives_of_bim_and_a_broken_budget_are_told_from_bim_in_the_sweep():
+    attacks = {f"{m}{e}": ("spectrogram", e) for m in ("bim", "apgd") for e in (0.01, 0.1)}
+    rows = results_frame(seeds=1, systems=["A2E"], attacks={**attacks, "published": ("spectrogram", 0.001)})
+    rows["method"] = ["BIM", "BIM", "APGD", "APGD", "BIM"]
+    rows["published_update"] = [False] * 4 + [True]
+    rows["linf_max"] = [0.01, 0.1, 0.01, 0.1, 0.08]
+    axis = robustness_plots.epsilon_sweep(rows, "Budget", "made up").axes[0]
+    drawn = {line.get_label(): list(line.get_xdata()) for line in axis.lines[1:]}
+    assert drawn == {"after BIM": [0.01, 0.1], "after APGD": [0.01, 0.1], "budget not kept": [0.08]}
 
 
 def test_audibility_shows_every_clip_that_was_changed():

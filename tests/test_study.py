@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stand_in import STUDY
 
+from mer_lib.attacks import from_settings
 from workflow.jobs import TRAINING_NOTEBOOKS
 from workflow.study import SCHEMA, STUDIES, Study, StudyError, load_study
 
@@ -67,11 +68,22 @@ def test_defaults_are_filled_in(tmp_path):
 
 
 def test_a_budget_may_be_given_by_ear(tmp_path):
-    from mer_lib.bim import BIM
-
     study = read(tmp_path, changed(attacks=[ATTACK, BY_EAR]))
-    attack = BIM(**{key: value for key, value in study["attacks"][1].items() if key != "name"})
+    attack = from_settings(study["attacks"][1])
     assert (attack.snr_db, attack.epsilon) == (30, None)
+
+
+@pytest.mark.parametrize("method", SCHEMA["properties"]["attacks"]["items"]["properties"]["method"]["enum"])
+def test_every_method_that_a_study_may_name_is_an_attack(tmp_path, method):
+    study = read(tmp_path, changed(attacks=[ATTACK | {"method": method}]))
+    assert type(from_settings(study["attacks"][0], "bfloat16")).__name__ == method
+    assert from_settings(study["attacks"][0], "bfloat16").precision == "bfloat16"
+
+
+def test_an_attack_without_a_method_is_bim(tmp_path):
+    assert type(from_settings(read(tmp_path, changed(attacks=[ATTACK]))["attacks"][0])).__name__ == "BIM"
+    with pytest.raises(ValueError, match="unknown attack 'DeepFool': one of BIM, FGSM, PGD"):
+        from_settings(ATTACK | {"method": "DeepFool"})
 
 
 WRONG = {
@@ -105,6 +117,15 @@ WRONG = {
     "two budgets": (changed(attacks=[BY_EAR | {"epsilon": 0.1}]), ["attacks[1]: 'epsilon' and 'snr_db'"]),
     "an SNR of spectrograms": (changed(attacks=[BY_EAR | {"domain": "spectrogram"}]), ["attacks[1]: 'snr_db' needs"]),
     "an SNR per sample": (changed(attacks=[BY_EAR | {"norm": "inf"}]), ["attacks[1]: 'snr_db' needs domain: waveform"]),
+    "unknown method": (changed(attacks=[ATTACK | {"method": "bim"}]), ["attacks[1].method: 'bim' is none of BIM, PGD"]),
+    "published APGD": (
+        changed(attacks=[ATTACK | {"method": "APGD", "published_update": True, "step_size": 0.002}]),
+        ["attacks[1]: 'published_update' is BIM's alone"],
+    ),
+    "published without a step": (
+        changed(attacks=[ATTACK | {"published_update": True}]),
+        ["attacks[1]: 'published_update' needs a step_size"],
+    ),
     "text for an SNR": (changed(attacks=[BY_EAR | {"snr_db": "30 dB"}]), ["attacks[1].snr_db: '30 dB' is text"]),
     "study name climbs out": (changed(study="../tiny"), ["study: '../tiny' does not match"]),
     "another name than its file": (changed(study="other"), ["study: 'other' is not the name of its file, 'tiny'"]),

@@ -235,6 +235,11 @@ def _corpus_problems(corpus: str) -> Iterator[str]:
 
 
 def _budget_problems(attack: dict[str, Any]) -> Iterator[str]:
+    if attack.get("published_update") is True:
+        if attack.get("method", "BIM") != "BIM":
+            yield "'published_update' is BIM's alone"
+        if "step_size" not in attack or attack.get("restarts", 1) != 1:
+            yield "'published_update' needs a step_size and one start"
     if "snr_db" not in attack:
         if "epsilon" not in attack:
             yield "missing 'epsilon' (or 'snr_db', for an attack on waveforms with norm \"2\")"
