@@ -11,42 +11,15 @@ import random
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
-from micro import TIMES, Micro, copy_checkout, without_times
-
-from workflow import processes
-from workflow.leftovers import scratch_prefix
+from killing import TARGETS, alive, left_behind
+from micro import TIMES, Micro, without_times
 
 KILLS = int(os.environ.get("MER_KILLS", "20"))
 SEED = int(os.environ.get("MER_KILL_SEED", "0"))
-# Who is killed, by a word of its command line; the workflow's processes and those of a job
-TARGETS = {
-    "launcher": "run.py",
-    "snakemake": "start.py snakemake",
-    "job": "execute.py",
-    "papermill": "start.py papermill",
-    "kernel": "ipykernel_launcher",
-}
-
-
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory) -> Path:
-    return copy_checkout(tmp_path_factory.mktemp("determinism") / "copy")
-
-
-@pytest.fixture(scope="module")
-def undisturbed(checkout, tmp_path_factory) -> tuple[dict[str, str], float]:
-    """What an undisturbed run leaves, and its seconds."""
-    micro = Micro(checkout, tmp_path_factory.mktemp("undisturbed") / "one job at once")
-    begin = time.monotonic()
-    micro.run("--cores", "1")
-    return micro.results(), time.monotonic() - begin
 
 
 def test_times_and_only_times_are_left_out(tmp_path):
@@ -62,21 +35,12 @@ def test_times_and_only_times_are_left_out(tmp_path):
 
 
 @pytest.mark.faults
-def test_two_jobs_at_once_change_no_byte(checkout, undisturbed, tmp_path):
-    micro = Micro(checkout, tmp_path / "two jobs at once")
+def test_two_jobs_at_once_change_no_byte(micro_checkout, undisturbed, tmp_path):
+    micro = Micro(micro_checkout, tmp_path / "two jobs at once")
     micro.run("--cores", "2")
     results = micro.results()
     assert {"runs/micro/results.csv", "runs/micro/aA2E/seed-21/weights.safetensors"} <= set(results)
     assert results == undisturbed[0]
-
-
-def alive(micro: Micro, kind: str) -> list[psutil.Process]:
-    found = []
-    for process in processes.marked(processes.STUDY_MARK, str(micro.folder)):
-        with contextlib.suppress(psutil.Error):
-            if TARGETS[kind] in " ".join(process.cmdline()):
-                found.append(process)
-    return found
 
 
 def kill_something(micro: Micro, launcher: subprocess.Popen, chance: random.Random, latest: float) -> str:
@@ -85,7 +49,7 @@ def kill_something(micro: Micro, launcher: subprocess.Popen, chance: random.Rand
     number = chance.choice([signal.SIGKILL, signal.SIGTERM])
     moment = time.monotonic() + chance.uniform(0, latest)
     while launcher.poll() is None:
-        victims = [psutil.Process(launcher.pid)] if kind == "launcher" else alive(micro, kind)
+        victims = [psutil.Process(launcher.pid)] if kind == "launcher" else alive(micro.folder, kind)
         if victims and time.monotonic() >= moment:
             with contextlib.suppress(psutil.NoSuchProcess):
                 chance.choice(victims).send_signal(number)
@@ -94,25 +58,17 @@ def kill_something(micro: Micro, launcher: subprocess.Popen, chance: random.Rand
     return ""
 
 
-def leftovers(micro: Micro) -> Iterator[Path]:
-    """Half-written files, locks and scratch folders."""
-    yield from micro.data.rglob(".*.part*")
-    yield from (micro.folder / ".snakemake" / "locks").glob("*")
-    yield from (micro.folder / ".snakemake" / "incomplete").glob("*")
-    yield from Path(tempfile.gettempdir()).glob(f"{scratch_prefix(micro.folder)}*")
-
-
 @pytest.mark.faults
 @pytest.mark.skipif(os.name == "nt", reason="signals")
-def test_however_often_it_is_killed_one_call_finishes_with_the_same_bytes(checkout, undisturbed, tmp_path):
+def test_however_often_it_is_killed_one_call_finishes_with_the_same_bytes(micro_checkout, undisturbed, tmp_path):
     """Twenty kills at random moments; whenever a call gets through, its results are compared and it starts anew."""
     expected, seconds = undisturbed
-    micro, chance, done, through = Micro(checkout, tmp_path / "killed"), random.Random(SEED), [], 0
+    micro, chance, done, through = Micro(micro_checkout, tmp_path / "killed"), random.Random(SEED), [], 0
+    begin = time.monotonic()
 
     def check() -> None:
         assert micro.results() == expected, done
-        assert list(leftovers(micro)) == [], done
-        assert processes.marked(processes.STUDY_MARK, str(micro.folder)) == [], done
+        assert list(left_behind(micro.data, micro.folder)) == [], done
 
     while len(done) < KILLS:
         launcher = micro.start("--cores", "2")
@@ -124,11 +80,13 @@ def test_however_often_it_is_killed_one_call_finishes_with_the_same_bytes(checko
         finally:
             launcher.kill()
             launcher.communicate()
-        done += [what] if what else []
+        if what:
+            done.append(what)
+            print(f"kill {len(done)}, {time.monotonic() - begin:.0f} s: {what}", flush=True)
         if launcher.returncode == 0:
             check()
             shutil.rmtree(micro.data)
             through += 1
     micro.run("--cores", "2")
     check()
-    print(f"{len(done)} kills: {', '.join(done)}; results compared {through + 1} times")
+    print(f"{len(done)} kills with seed {SEED}, results compared {through + 1} times, {time.monotonic() - begin:.0f} s")

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ import psutil
 import pytest
 import soundfile
 import torch
+from killing import alive, left_behind, until
 from safetensors.torch import save_file
 from stand_in import LEAVE, NOTEBOOKS, STUDY, TRAINING, Tree
 
@@ -102,13 +102,6 @@ def read_only(folder: Path) -> Iterator[None]:
         folder.chmod(0o755) if os.geteuid() else subprocess.run(["umount", folder], check=True)
 
 
-def until(true: Callable[[], object], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, f"waited {seconds} s in vain"
-        time.sleep(0.1)
-
-
 def results(tree: Tree) -> str:
     return (tree.folder / "results.csv").read_text("utf-8")
 
@@ -187,6 +180,36 @@ def test_two_studies_at_once_share_a_prepared_corpus(tree):
 
 
 # --- what a killed job leaves on other disks ------------------------------------------------------------------------
+
+
+# The launcher's death is in test_workflow.py, a job's below, too
+APART = [pytest.param(kind, marks=pytest.mark.faults) for kind in ("launcher", "job")]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+@pytest.mark.parametrize("kind", ["snakemake", "papermill", "kernel", *APART])
+def test_whoever_is_killed_one_call_finishes_the_study(tree, kind):
+    """The kernel of a training that waits, or one of those above it; make test-faults kills at random moments."""
+    parameters, code = NOTEBOOKS["02_train_a2e"]
+    wait = tree.root / "notebooks" / "wait"
+    wait.touch()
+    tree.notebook("02_train_a2e", parameters, f"{LEAVE}while Path('wait').exists():\n    time.sleep(0.1)\n{code}")
+    tree.study(systems={"A2E": [21]}, analyses=STUDY["analyses"][:1])
+    started = tree.folder / "A2E" / "seed-21" / "02_train_a2e.json"
+    launcher = tree.start()
+    try:
+        until(lambda: started.is_file() and alive(tree.folder, "kernel"))
+        victim = launcher if kind == "launcher" else alive(tree.folder, kind)[0]
+        os.kill(victim.pid, signal.SIGKILL)
+        said, _ = launcher.communicate(timeout=120)
+    finally:
+        launcher.kill()
+        launcher.communicate()
+    assert launcher.returncode == (-signal.SIGKILL if kind == "launcher" else 1), said
+    assert not (tree.folder / "A2E" / "seed-21" / "run.json").exists()
+    wait.unlink()
+    assert ",21,bim," in finished(tree)
+    assert list(left_behind(tree.data, tree.folder)) == []
 
 
 @pytest.mark.faults

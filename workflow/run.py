@@ -204,6 +204,11 @@ def checked_plan(study: str) -> Plan:
     return plan
 
 
+def usable_cores() -> int:
+    """Cores that this process may use: a batch system or a container may leave it fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def chosen_place(given: argparse.Namespace) -> Place:
     """Where the command line wants the jobs to run; refused if that cannot be."""
     if (given.cores is not None and given.cores < 1) or given.gpus < 0:
@@ -213,7 +218,7 @@ def chosen_place(given: argparse.Namespace) -> Place:
     if slurm:
         check_slurm()
     elsewhere = profile or slurm
-    return Place(given.cores or (None if elsewhere else os.cpu_count() or 1), profile, slurm, tuple(given.snakemake))
+    return Place(given.cores or (None if elsewhere else usable_cores()), profile, slurm, tuple(given.snakemake))
 
 
 def _stop(number: int, _: object) -> NoReturn:
