@@ -14,7 +14,8 @@ networks and training (02 to 05)
 what stands under, in and around every figure
     ``captions`` ``tables`` ``plots``
 attacks, their sound, results (06 to 08)
-    ``rendering`` ``family`` ``gradient_free`` ``attacks`` ``bottleneck`` ``evaluation`` ``comparisons`` ``starting``
+    ``rendering`` ``family`` ``gradient_free`` ``attacks`` ``bottleneck`` ``evaluation`` ``mixing`` ``results``
+    ``comparisons`` ``starting``
 listening (00, 07)
     ``listening`` ``hearing`` ``explorer``
 evidence, published runs (09, 13)
@@ -26,8 +27,8 @@ explanations under attack (11)
     ``lens`` ``lens_chance`` ``attribution_maps`` ``attribution_attacks`` ``robust_attribution`` ``attribution_study``
     ``effect_changes`` ``attribution_reading``
 inversion and generation (12)
-    ``griffin_lim`` ``inversion`` ``generation`` ``sound_scores`` ``inversion_study`` ``generation_study`` ``sound_study``
-    ``meaning``
+    ``griffin_lim`` ``inversion`` ``generation`` ``sound_scores`` ``inversion_study`` ``generation_study``
+    ``sound_study`` ``meaning``
 one function a figure
     ``corpus_plots`` ``robustness_plots`` ``perceptibility_plots`` ``credibility_plots``
     ``explanation_plots`` ``intervention_plots`` ``lens_plots`` ``inversion_plots``

@@ -1,13 +1,14 @@
 """From a trained run and an attack to the rows of results.csv and the tidy predictions behind them.
 
-Notebooks: 06_attack writes, 08_robustness collects.
+:mod:`mer_lib.results` collects them.
+
+Notebook: 06_attack
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,10 +22,10 @@ from mer_lib.bim import BIM, AttackResult, forward, frozen
 from mer_lib.dataset import EMOTIONS, MIDLEVEL
 from mer_lib.models import Prediction
 from mer_lib.perceptibility import perceptibility
-from mer_lib.places import atomic_write, file_stems, runs_folder
+from mer_lib.places import atomic_write, file_stems
 from mer_lib.preparation import Prepared
 from mer_lib.rendering import render_attack
-from mer_lib.runs import Run, RunError, find_runs, provenance, read_info
+from mer_lib.runs import Run, RunError, provenance
 
 RESULTS = (
     "study", "corpus", "split", "system", "seed", "width", "epochs", "attack", "method", "domain", "epsilon", "steps",
@@ -97,7 +98,7 @@ def attack_run(
     if (folder / "metrics.json").is_file():
         known = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         if known["about"] == about:
-            return _complete(pd.DataFrame([known["row"]]))
+            return complete(pd.DataFrame([known["row"]]))
         (folder / "metrics.json").unlink()  # made by other weights or settings
     rows = prepared.split(run.info["split"])[clips]
     inputs = attack_inputs(run, prepared, bim.domain, rows)
@@ -237,7 +238,7 @@ def _row(
     return {key: row[key] for key in RESULTS}
 
 
-def _complete(table: pd.DataFrame) -> pd.DataFrame:
+def complete(table: pd.DataFrame) -> pd.DataFrame:
     """Rows with the columns :data:`RESULTS`; before attacks had a method all were BIM."""
     return (table if "method" in table else table.assign(method="BIM"))[list(RESULTS)]
 
@@ -246,60 +247,3 @@ def finish_attacks(run: Run, rows: list[pd.DataFrame]) -> Path:
     """Write a run's attacks.csv, which marks its attacks as done."""
     table = pd.concat(rows, ignore_index=True)
     return atomic_write(run.folder / "attacks.csv", lambda part: table.to_csv(part, index=False))
-
-
-def _attacked(study: str) -> Iterator[tuple[Path, dict, pd.DataFrame]]:
-    """A study's runs (folder, run.json) with their attacks.csv; results of other weights or corpora are refused."""
-    folders = [folder for folder in find_runs(study) if (folder / "attacks.csv").is_file()]
-    if not folders:
-        raise RunError(f"{runs_folder(study)}: no attacked runs here; run notebook 06_attack on a trained run first")
-    problems, found, prints = [], [], set()
-    for folder in folders:
-        info, table = read_info(folder), pd.read_csv(folder / "attacks.csv")
-        prints |= set(table["fingerprint"])
-        if set(table["weights_sha256"]) != {info["weights_sha256"]}:
-            problems.append(f"{folder}/attacks.csv comes from other weights than the run has now: attack it again")
-        found.append((folder, info, table))
-    if len(prints) > 1:
-        problems.append(f"{runs_folder(study)}: runs on {len(prints)} different corpora must not be mixed in one study")
-    if problems:
-        raise RunError("\n".join(problems))
-    yield from found
-
-
-def collect_results(study: str) -> pd.DataFrame:
-    """All finished attacks of a study, one row per system, seed and attack, with the columns :data:`RESULTS`."""
-    return pd.concat([_complete(table) for *_, table in _attacked(study)], ignore_index=True)
-
-
-def write_results(study: str) -> Path:
-    """Write a study's results.csv."""
-    results = collect_results(study)
-    return atomic_write(runs_folder(study) / "results.csv", lambda part: results.to_csv(part, index=False))
-
-
-def _files_of(study: str, name: str, needed: bool = True) -> Iterator[pd.DataFrame]:
-    """One file of every finished attack of a study, with study, system, seed, attack and domain added."""
-    for folder, info, table in _attacked(study):
-        for attack, domain in zip(table["attack"], table["domain"], strict=True):
-            if (path := folder / "attacks" / attack / name).is_file() or needed:
-                where = {"study": study, "system": info["system"], "seed": info["seed"], "attack": attack}
-                yield pd.read_csv(path, dtype={"clip": str}).assign(**where, domain=domain)
-
-
-def predictions_of(study: str) -> pd.DataFrame:
-    """Tidy predictions of all finished attacks of a study, with the columns study, system, seed and attack added."""
-    return pd.concat(_files_of(study, "predictions.csv"), ignore_index=True).drop(columns="domain")
-
-
-def sounds_of(study: str) -> pd.DataFrame:
-    """How audible all finished attacks of a study are: a row a clip of every system, seed and attack.
-
-    Returns
-    -------
-    pandas.DataFrame
-        clip, snr_db, segmental_snr_db, nmr_db, heard_frames, mae_change (when the network hears the sound: of an attack
-        on spectrograms its rendering), study, system, seed, attack, domain. Empty where no attack was measured as sound
-        (attacks by an earlier version; notebook 06 makes them again).
-    """
-    return pd.concat([pd.DataFrame(), *_files_of(study, "sound.csv", needed=False)], ignore_index=True)

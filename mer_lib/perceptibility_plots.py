@@ -26,7 +26,7 @@ def audibility(sounds: pd.DataFrame, title: str, caption: str) -> Figure:
     Parameters
     ----------
     sounds
-        Rows of :func:`mer_lib.evaluation.sounds_of`: clip, snr_db, nmr_db, mae_change, system, attack, domain.
+        Rows of :func:`mer_lib.results.sounds_of`: clip, snr_db, nmr_db, mae_change, system, attack, domain.
 
     Notebook: 07_listen, 08_robustness
     """

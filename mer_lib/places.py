@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -84,8 +85,21 @@ def file_stems(names: Sequence[str]) -> list[str]:
     return [short_name(mark if plain.count(stem) > 1 else stem) for stem, mark in zip(plain, marked, strict=True)]
 
 
+def _check_room(path: Path) -> None:
+    """Raise OSError where not one byte more has room behind a file, or what was written does not reach the disk."""
+    with path.open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.write(b"\0")
+        file.flush()
+        file.truncate(size)
+        os.fsync(file.fileno())
+
+
 def atomic_write(path: str | Path, write: Callable[[Path], None]) -> Path:
     """Write a file under a temporary name in its folder and rename it, so that it is there whole or not at all.
+
+    A file that a full disk cut short is refused even where the library that wrote it did not notice (NumPy and
+    libsndfile lose the last bytes in silence). No two processes, on whatever machines, share a temporary name.
 
     Parameters
     ----------
@@ -96,9 +110,10 @@ def atomic_write(path: str | Path, write: Callable[[Path], None]) -> Path:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
     try:
         write(temporary)
+        _check_room(temporary)
         mask = os.umask(0)
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)  # some writers leave files that only their owner may read

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from mer_lib.bim import BIM
 from mer_lib.comparisons import clip_rises, compare_systems, of_runs
 from mer_lib.dataset import EMOTIONS, CorpusError, load_corpus, split
-from mer_lib.evaluation import collect_results
 from mer_lib.published import allowed_l2, table_1_cells
+from mer_lib.results import collect_results
 from mer_lib.runs import find_runs
 from mer_lib.tables import group_table, published_table, with_changes
 

@@ -49,7 +49,8 @@ class Run:
 def commit() -> str:
     """The repository's commit, with "+changes" where tracked files differ from it; "unknown" outside a checkout."""
     try:
-        git = ["git", "-C", str(ROOT)]
+        # Git says nothing of a checkout of another user's unless it is told that this is meant
+        git = ["git", "-c", f"safe.directory={ROOT}", "-C", str(ROOT)]
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=20)
         status = subprocess.run(
             [*git, "status", "--porcelain", "--untracked-files=no", "--", "mer_lib", "notebooks", "workflow", "data"],

@@ -16,10 +16,11 @@ import pandas as pd
 
 from mer_lib.bim import BIM
 from mer_lib.dataset import CorpusError, load_corpus, split
-from mer_lib.evaluation import attack_run, collect_results, finish_attacks, predictions_of, write_results
+from mer_lib.evaluation import attack_run, finish_attacks
 from mer_lib.models import SYSTEMS
 from mer_lib.places import atomic_write, prepared_folder, run_folder, runs_folder, written
 from mer_lib.preparation import Prepared, load_prepared, prepare
+from mer_lib.results import collect_results, differing, predictions_of, write_results
 from mer_lib.runs import Run, RunError, find_runs, load_pretrained, load_run, run_or_pretrained
 from mer_lib.training import TrainingSettings, train
 
@@ -156,16 +157,17 @@ def unheard_clips(run: Run, prepared: Prepared, data_dir: str | Path = "data") -
 
 
 def results_at_hand(
-    study: str, systems: Sequence[str], data_dir: str | Path = "data"
+    study: str, systems: Sequence[str], data_dir: str | Path = "data", *, versions_may_differ: bool = False
 ) -> tuple[pd.DataFrame, pd.DataFrame, str]:
     """Results and predictions of a study's systems; of the pretrained networks where the study has no attacked run.
 
     Writes the study's ``results.csv``. In the second case the pretrained networks are attacked now, with few steps.
+    Runs of other releases of the packages are refused unless ``versions_may_differ`` (:mod:`mer_lib.mixing`).
 
     Returns
     -------
     pandas.DataFrame, pandas.DataFrame, str
-        Rows of results.csv, tidy predictions, and a sentence that says what they are of.
+        Rows of results.csv, tidy predictions, and what they are of, with what differs in how they were made.
 
     Notebook: 08_robustness
     """
@@ -174,7 +176,9 @@ def results_at_hand(
         said = f"Study {study!r} has no attacked run yet: these are the pretrained networks, attacked with few steps."
         study = "pretrained"
         attack_pretrained(data_dir)
-    write_results(study)
+    write_results(study, versions_may_differ=versions_may_differ)
+    if differences := [difference for kind in differing(study) for difference in kind]:
+        said += f" Not all were made alike. {'; '.join(differences)}."
     results, predictions = collect_results(study), predictions_of(study)
     if missing := [system for system in systems if system not in set(results["system"])]:
         said += f" Not attacked yet (notebook 06): {', '.join(missing)}."

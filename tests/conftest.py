@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: workers share the cores
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -20,6 +22,25 @@ APART = {
     "slurm": "a study on a real Slurm of one node: make test-slurm",
     "faults": "many kills, full disks, strangers' machines: make test-faults",
 }
+
+
+@pytest.fixture(scope="session")
+def micro_checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkout for the smallest study with real notebooks."""
+    from micro import copy_checkout
+
+    return copy_checkout(tmp_path_factory.mktemp("micro") / "copy")
+
+
+@pytest.fixture(scope="session")
+def undisturbed(micro_checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], float]:
+    """What an undisturbed run of that study leaves, as digests by file, and its seconds."""
+    from micro import Micro
+
+    micro = Micro(micro_checkout, tmp_path_factory.mktemp("undisturbed") / "one job at once")
+    begin = time.monotonic()
+    micro.run("--cores", "1")
+    return micro.results(), time.monotonic() - begin
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -125,7 +125,7 @@ class Tree:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Call the launcher and wait for it."""
-        return subprocess.run(self.command(*arguments), **self.options, timeout=180)
+        return subprocess.run(self.command(*arguments), **self.options, timeout=900)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Call the launcher and do not wait."""

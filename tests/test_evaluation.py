@@ -14,18 +14,11 @@ from mer_lib.attacks import APGD
 from mer_lib.audio import decode
 from mer_lib.bim import BIM
 from mer_lib.dataset import EMOTIONS
-from mer_lib.evaluation import (
-    RESULTS,
-    attack_run,
-    collect_results,
-    finish_attacks,
-    predictions_of,
-    sounds_of,
-    write_results,
-)
+from mer_lib.evaluation import RESULTS, attack_run, finish_attacks
 from mer_lib.perceptibility import perceptibility
 from mer_lib.places import run_folder
 from mer_lib.preparation import load_prepared
+from mer_lib.results import collect_results, predictions_of, sounds_of, write_results
 from mer_lib.runs import RunError
 from mer_lib.training import TrainingSettings, train
 from tests.small import small_prepared
@@ -185,15 +178,6 @@ def test_results_of_other_weights_are_refused(attacked):
         write_results("s")
 
 
-def test_runs_on_different_corpora_are_not_mixed(attacked):
-    run, _, _ = attacked
-    table = pd.read_csv(run.folder / "attacks.csv")
-    table.loc[0, "fingerprint"] = "another"
-    table.to_csv(run.folder / "attacks.csv", index=False)
-    with pytest.raises(RunError, match="different corpora"):
-        collect_results("s")
-
-
 def test_a_run_is_attacked_on_its_own_corpus_alone(attacked):
     run, prepared, _ = attacked
     info = json.loads((prepared.folder / "info.json").read_text())
@@ -205,9 +189,3 @@ def test_a_run_is_attacked_on_its_own_corpus_alone(attacked):
 def test_predictions_of_a_study_are_tidy(attacked):
     tidy = predictions_of("s")
     assert len(tidy) == 2 * 2 * 8 and set(tidy["attack"]) == {"spec", "wave"}
-
-
-def test_a_study_without_runs_says_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setenv("MER_DATA", str(tmp_path))
-    with pytest.raises(RunError, match="06_attack"):
-        collect_results("nothing")

@@ -11,8 +11,9 @@ import sys
 import pandas as pd
 import pytest
 
-from mer_lib.evaluation import RESULTS, collect_results, predictions_of
+from mer_lib.evaluation import RESULTS
 from mer_lib.places import ROOT, figures, runs_folder
+from mer_lib.results import collect_results, predictions_of
 from workflow.kept_numbers import copy_numbers, kept_folder
 
 

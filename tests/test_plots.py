@@ -14,7 +14,7 @@ ATTACKS = {"bim-spec-0.1": ("spectrogram", 0.1), "bim-wave-0.001": ("waveform", 
 
 
 def results_frame(seeds=2, systems=tuple(SYSTEMS), attacks=ATTACKS, rng_seed=0):
-    """Rows as evaluation.collect_results gives them."""
+    """Rows as results.collect_results gives them."""
     rng = np.random.default_rng(rng_seed)
     rows = []
     for system in systems:
@@ -53,7 +53,7 @@ def predictions_frame(systems=tuple(SYSTEMS), clips=12):
 
 
 def sounds_frame(systems=tuple(SYSTEMS), clips=12):
-    """Rows as evaluation.sounds_of gives them; one clip of each attack was not changed at all."""
+    """Rows as results.sounds_of gives them; one clip of each attack was not changed at all."""
     rng = np.random.default_rng(3)
     index = pd.MultiIndex.from_product([systems, [21], ATTACKS, range(clips)], names="system seed attack clip".split())
     frame = index.to_frame(index=False)

@@ -372,6 +372,17 @@ def test_arguments_for_snakemake_may_follow_any_of_ours(finished):
     assert "--touch --verbose" in (finished.folder / "snakemake.log").read_text("utf-8")
 
 
+def test_a_target_alone_shows_no_table_that_is_not_there_or_out_of_date(finished):
+    os.utime(finished.folder / "A2E" / "seed-21" / "attacks.csv")
+    done = finished.run("--", "A2E/seed-21/run.json")
+    assert done.returncode == 0, done.stdout
+    assert "results.csv is older than the runs" in done.stdout
+    (finished.folder / "results.csv").unlink()
+    done = finished.run("--", "A2E/seed-21/run.json")
+    assert done.returncode == 0, done.stdout
+    assert "results.csv is not there yet. Call this again without targets" in done.stdout
+
+
 def test_a_job_of_an_earlier_call_does_nothing(finished):
     """On a cluster it may have waited longer than its launcher lived."""
     before = (finished.folder / "A2E" / "seed-21" / "02_train_a2e.json").read_bytes()

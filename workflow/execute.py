@@ -10,6 +10,7 @@ Beside it lie ``*.json``, the job's record, and ``*.html``.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import json
 import os
@@ -31,6 +32,7 @@ import yaml
 from mer_lib.places import ROOT, atomic_write
 from workflow.jobs import Job, notebook_path, parameter_problems, read_jobs
 from workflow.kept_runs import keep, put_back
+from workflow.leftovers import remove_parts, scratch_prefix
 from workflow.processes import CALL, CALL_MARK, JOB_MARK, end_marked
 from workflow.study import StudyError
 
@@ -97,22 +99,19 @@ def execute(
     failed = executed.with_name(f"{executed.stem}.failed.ipynb")
     begin = time.perf_counter()
     try:
-        _run_papermill(job, notebook, part, threads=threads, seconds=limit_minutes * 60)
+        _run_papermill(job, folder, notebook, part, threads=threads, seconds=limit_minutes * 60)
         if job.marker.endswith(".done"):  # a notebook whose results are figures leaves no small file of its own
             atomic_write(folder / job.marker, lambda path: path.write_text(f"{job.notebook}\n", "utf-8"))
         elif not (folder / job.marker).is_file():
             raise JobError(f"{job.notebook} ran to its end but wrote no {job.marker}")
     except BaseException as error:
-        keep(job, folder, job.tracked)
-        for old in (executed, executed.with_suffix(".html")):
-            old.unlink(missing_ok=True)
-        _keep_failed(part, failed)
         lines = _last_lines(str(error) or type(error).__name__)
         status = "failed" if isinstance(error, Exception) else "stopped"  # the latter by a signal
         record |= {"status": status, "seconds": round(time.perf_counter() - begin, 2), "error": lines}
-        _write_record(folder / job.record, record)
-        if isinstance(error, CellError):
-            atomic_write(_hopeless(job, folder), lambda part: part.write_text(_attempt(job), "utf-8"))
+        with contextlib.suppress(OSError):  # a full disk must not hide what went wrong first
+            _tidy(job, folder, part, failed, hopeless=isinstance(error, CellError))
+        with contextlib.suppress(OSError):
+            _write_record(folder / job.record, record)
         raise
     keep(job, folder, job.tracked)
     os.replace(part, executed)
@@ -124,10 +123,11 @@ def execute(
     return record
 
 
-def _run_papermill(job: Job, notebook: Path, part: Path, *, threads: int, seconds: float) -> None:
+def _run_papermill(job: Job, folder: Path, notebook: Path, part: Path, *, threads: int, seconds: float) -> None:
     """Papermill in a process of its own; whatever happens, nothing of it stays behind."""
     mark = str(part)
-    with tempfile.TemporaryDirectory(prefix="mer-job-") as scratch:
+    with tempfile.TemporaryDirectory(prefix=scratch_prefix(folder)) as scratch:
+        (Path(scratch) / "tmp").mkdir()
         parameters = Path(scratch) / "parameters.yaml"
         parameters.write_text(yaml.safe_dump(job.parameters, sort_keys=False), "utf-8")
         command = [sys.executable, str(START), "papermill", str(notebook), str(part)]
@@ -141,6 +141,7 @@ def _run_papermill(job: Job, notebook: Path, part: Path, *, threads: int, second
             "IPYTHONDIR": str(Path(scratch) / "ipython"),  # no start-up files, no history, no need for a home folder
             "JUPYTER_RUNTIME_DIR": str(Path(scratch) / "runtime"),
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+            "TMPDIR": str(Path(scratch) / "tmp"),
         }
         complaints = Path(scratch) / "stderr.txt"  # a file: a kernel that outlives papermill would keep a pipe open
         with complaints.open("wb") as stderr:
@@ -157,6 +158,16 @@ def _run_papermill(job: Job, notebook: Path, part: Path, *, threads: int, second
                 raise CellError(cell)
             last_words = "\n".join(_last_lines(complaints.read_text("utf-8", errors="replace")))
             raise JobError(last_words or f"papermill ended with {child.returncode}")
+
+
+def _tidy(job: Job, folder: Path, part: Path, failed: Path, *, hopeless: bool) -> None:
+    """After a failure: keep a finished training and the notebook up to there, remove what is out of date."""
+    for old in (folder / job.executed, (folder / job.executed).with_suffix(".html")):
+        old.unlink(missing_ok=True)
+    _keep_failed(part, failed)
+    keep(job, folder, job.tracked)
+    if hopeless:
+        atomic_write(_hopeless(job, folder), lambda path: path.write_text(_attempt(job), "utf-8"))
 
 
 def failing_cell(executed: Path) -> str:
@@ -268,10 +279,11 @@ def main(arguments: list[str] | None = None) -> None:
             prepared = (folder / job.marker).resolve().parent
             prepared.parent.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(prepared.with_name(f".{prepared.name}.lock")):
+                remove_parts(prepared)
                 execute(job, folder, threads=threads, limit_minutes=limit)
         else:
             execute(job, folder, upstream=folder / jobs["prepare"].marker, threads=threads, limit_minutes=limit)
-    except (JobError, StudyError) as error:
+    except (JobError, StudyError, OSError) as error:
         sys.exit(f"{given.job}: {error}")
 
 

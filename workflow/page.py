@@ -75,6 +75,8 @@ def _honest(plan: Plan, results: pd.DataFrame) -> str:
         notes.append("The mid-level values are computed from the audio; nobody rated them.")
     if plan.study["width"] != 1:
         notes.append(f"The networks have {plan.study['width']:g} of the published width.")
+    if (commits := results["commit"].nunique() if "commit" in results else 1) > 1:
+        notes.append(f"The networks were trained at {commits} commits of this repository: results.csv says which.")
     fewest = min(len(seeds) for seeds in plan.study["systems"].values())
     if fewest < 3:
         seeds = "one seed" if fewest == 1 else f"{fewest} seeds"

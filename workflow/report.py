@@ -39,6 +39,18 @@ def read_results(plan: Plan, folder: Path) -> pd.DataFrame:
     return results[pd.Series(runs, index=results.index) & results["attack"].isin(_names(plan.study["attacks"]))]
 
 
+def unfinished(plan: Plan, folder: Path) -> str:
+    """Why there is no table to show where Snakemake was told what to make; empty when results.csv is up to date."""
+    results = folder / "results.csv"
+    if not results.is_file():
+        return "results.csv is not there yet."
+    made = results.stat().st_mtime_ns
+    attacked = [folder / job.marker for job in plan.jobs.values() if job.phase == "attack"]
+    if any(not marker.is_file() or marker.stat().st_mtime_ns > made for marker in attacked):
+        return "results.csv is older than the runs."
+    return ""
+
+
 def unlisted(plan: Plan, folder: Path) -> list[str]:
     """Finished runs in the folder that the YAML file no longer lists; they cost nothing and count for nothing."""
     wanted = {Path(system, f"seed-{seed}") for system, seed in plan.runs}

@@ -25,10 +25,13 @@ import platformdirs
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from mer_lib.places import ROOT, atomic_write, runs_folder
-from workflow.jobs import Job, Plan, corpus_folder, read_record
+from mer_lib.places import ROOT, atomic_write, figures, runs_folder
+from workflow.jobs import Plan, corpus_folder, read_record
 from workflow.kept_runs import keep
+from workflow.leftovers import remove_parts, remove_scratch
 from workflow.processes import CALL, CALL_MARK, STUDY_MARK, BusyError, end_marked, only_one
+from workflow.progress import Progress, say
+from workflow.room import UNWRITABLE, check_room, make_folder
 from workflow.slurm_jobs import MARK, cancel, check_slurm, find_profile, prefix, uses_slurm
 from workflow.study import StudyError, find_study, load_study
 
@@ -51,62 +54,6 @@ class Place:
         where = [f"{self.cores} core(s)"] if self.cores else []
         where += [f"profile {self.profile.name}"] if self.profile else []
         return ", ".join(where + (["jobs sent to Slurm"] if self.slurm else []))
-
-
-class Progress:
-    """Prints one line for each job that ends, by watching the records that jobs leave."""
-
-    def __init__(self, plan: Plan, folder: Path, log: Path) -> None:
-        self.plan, self.folder, self.log = plan, folder, log
-        self.begin = time.perf_counter()
-        self.reported = {job.name: self._stamp(job) for job in plan.jobs.values()}
-        self.ended = 0
-        self.jobs = 0
-        self.failed: list[Job] = []
-
-    def _stamp(self, job: Job) -> int:
-        path = self.folder / job.record
-        return path.stat().st_mtime_ns if path.is_file() else 0
-
-    def seconds(self) -> float:
-        """Seconds since the start."""
-        return time.perf_counter() - self.begin
-
-    def total(self) -> str:
-        """How many jobs there are, as Snakemake says in its log."""
-        if not self.jobs:
-            counted = re.search(r"^total\s+(\d+)\s*$", self.log.read_text("utf-8", errors="replace"), re.MULTILINE)
-            self.jobs = int(counted[1]) - 1 if counted else 0  # its rule `all` is no job of ours
-        return str(self.jobs or "?")
-
-    def look(self) -> None:
-        """Print what has ended since the last look."""
-        for job in self.plan.jobs.values():
-            stamp = self._stamp(job)
-            record = read_record(self.folder, job) if stamp != self.reported[job.name] else {}
-            if record.get("status") == "stopped":
-                self.reported[job.name] = stamp
-                say(f"[{self.seconds():6.0f} s] {job.title} was stopped after {record['seconds']:.1f} s")
-            if record.get("status") not in ("finished", "failed"):
-                continue
-            self.reported[job.name] = stamp
-            self.ended += 1
-            head = f"[{self.seconds():6.0f} s] {self.ended:>3} of {self.total()}  {job.title}"
-            if record["status"] == "finished":
-                say(f"{head} ({record['seconds']:.1f} s)")
-                continue
-            self.failed.append(job)
-            say(f"{head} FAILED in notebook {job.notebook} after {record['seconds']:.1f} s:")
-            for line in record["error"]:
-                say(f"    {line}")
-            kept = (self.folder / job.executed).with_suffix(".failed.ipynb")
-            if kept.is_file():
-                say(f"    the notebook up to there: {kept}")
-
-
-def say(text: str = "") -> None:
-    """Print at once: progress is no use late."""
-    print(text, flush=True)
 
 
 def snakemake_command(folder: Path, place: Place) -> list[str]:
@@ -143,14 +90,17 @@ def clear_leftovers(plan: Plan, folder: Path) -> None:
         record = read_record(folder, job)
         if record.get("status") == "running":  # killed: perhaps after the training was finished
             keep(job, folder, record["tracked"])
-    for part in folder.rglob(".*.part*"):
-        part.unlink(missing_ok=True)
+    for place in (folder, figures() / plan.study.name):
+        remove_parts(place)
+    remove_scratch(folder)
     if any((folder / ".snakemake" / "locks").glob("*")):
         say("Removing the lock of an earlier run that was killed.")
         unlock = snakemake_command(folder, Place(cores=1, extra=("--unlock",)))
-        subprocess.run(
-            unlock, check=True, env=environment(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        done = subprocess.run(
+            unlock, env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
+        if done.returncode:
+            raise StudyError(f"{folder / '.snakemake'} cannot be unlocked:\n{done.stdout}")
 
 
 def run(plan: Plan, folder: Path, place: Place) -> tuple[int, Progress]:
@@ -221,10 +171,13 @@ def dry_run(plan: Plan, folder: Path, extra: tuple[str, ...]) -> int:
 def print_results(plan: Plan, folder: Path, seconds: float) -> None:
     """Print phases, table and the page to open."""
     from workflow.page import write_page
-    from workflow.report import headline, phases, read_results, summary, unlisted
+    from workflow.report import headline, phases, read_results, summary, unfinished, unlisted
 
     say(f"\nSeconds per phase, as measured when each job ran (this call took {seconds:.0f} s):")
     say(phases(plan, folder).to_string(index=False))
+    if missing := unfinished(plan, folder):
+        say(f"\n{missing} Call this again without targets to finish the study.")
+        return
     results = read_results(plan, folder)
     say(f"\n{headline(plan, results)}; means over seeds:")
     say(summary(plan, results).to_string(index=False, float_format="{:.3f}".format))
@@ -251,12 +204,9 @@ def checked_plan(study: str) -> Plan:
     return plan
 
 
-def make(folder: Path) -> None:
-    """Make the study's folder, or say that studies cannot be written there."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StudyError(f"{folder} cannot be written to ({error}); MER_DATA names another place") from error
+def usable_cores() -> int:
+    """Cores that this process may use: a batch system or a container may leave it fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def chosen_place(given: argparse.Namespace) -> Place:
@@ -268,7 +218,7 @@ def chosen_place(given: argparse.Namespace) -> Place:
     if slurm:
         check_slurm()
     elsewhere = profile or slurm
-    return Place(given.cores or (None if elsewhere else os.cpu_count() or 1), profile, slurm, tuple(given.snakemake))
+    return Place(given.cores or (None if elsewhere else usable_cores()), profile, slurm, tuple(given.snakemake))
 
 
 def _stop(number: int, _: object) -> NoReturn:
@@ -302,7 +252,7 @@ def main(arguments: list[str] | None = None) -> int:
         if given.dry_run:
             return dry_run(plan, folder, tuple(given.snakemake))
         place = chosen_place(given)
-        make(folder)
+        make_folder(plan, folder)
         with only_one(folder):
             clear_leftovers(plan, folder)
             text = plan.study.path.read_bytes()
@@ -321,10 +271,16 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Stopped; call this again to go on.", file=sys.stderr)
         return 130
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        print(f"\n{error}\nWhat is finished stays; mend that and call this again.", file=sys.stderr)
+        return 1
     return 0
 
 
 def _explain_failure(progress: Progress, folder: Path) -> int:
+    check_room(folder)  # a full disk is the reason, whatever else was said
     if progress.failed:
         names = ", ".join(f"{job.title} ({job.notebook})" for job in progress.failed)
         print(f"\n{len(progress.failed)} job(s) failed: {names}. What is finished stays.", file=sys.stderr)
