@@ -6,15 +6,20 @@ one at the same time would be seen) and waits until it is told to go on.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import signal
 import time
 from collections.abc import Callable, Iterator
 
 import pandas as pd
+import psutil
 import pytest
 import slurm_node
 from stand_in import LEAVE, NOTEBOOKS, STUDY, TRAINING, Tree
+
+from workflow import processes
 
 pytestmark = [pytest.mark.slurm, pytest.mark.skipif(bool(slurm_node.missing()), reason=slurm_node.missing())]
 
@@ -32,6 +37,9 @@ except OSError:
 while not (written / "go").exists():
     time.sleep(0.2)
 """
+NOTE = """
+print(os.environ["SLURM_JOB_ID"], os.environ.get("CUDA_VISIBLE_DEVICES"), file=(written / f"attacked-{seed}").open("w"))
+"""
 ARGUMENTS = [
     *("--profile", "slurm", "--gpus", "1", "--"),
     *("--slurm-status-command", "squeue", "--default-resources", "mem_mb=500", "--latency-wait", "10"),
@@ -47,11 +55,24 @@ def node() -> Iterator[slurm_node.Node]:
 
 
 @pytest.fixture(scope="module")
-def tree(node, tmp_path_factory) -> Tree:
+def tree(node, tmp_path_factory) -> Iterator[Tree]:
     tree = Tree.make(tmp_path_factory.mktemp("slurm") / "a tree & its $HOME")
     tree.environment |= {name: node.environment[name] for name in ("SLURM_CONF", "PATH")}
     tree.notebook("02_train_a2e", TRAINING, LEAVE + WAITING + NOTEBOOKS["02_train_a2e"][1])
-    return tree
+    parameters, code = NOTEBOOKS["06_attack"]
+    tree.notebook("06_attack", parameters, LEAVE + NOTE + code)
+    yield tree
+    end_all_of(tree)
+
+
+def end_all_of(tree: Tree) -> None:
+    """A node that is said to be down goes on in truth, and without cgroups Slurm loses sight of what ran on it."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.pid != os.getpid() and process.environ().get("MER_DATA") == str(tree.data):
+                found.append(process)
+    processes.end(found)
 
 
 def study(tree: Tree, **changes: object) -> None:
@@ -94,7 +115,7 @@ def test_a_cancelled_job_and_one_of_a_failed_node_run_again(tree, node):
     try:
         until(both_started(tree))
         first, second = (starts(tree, seed)[0] for seed in SEEDS)
-        assert set(node.jobs("RUNNING")) == {first, second}, "training and attacks of a run are one Slurm job"
+        assert set(node.jobs("RUNNING")) == {first, second}, "a run is one Slurm job"
         asked = node.call("scontrol", "show", "job", first).stdout
         assert re.search(r"TresPerJob=\S*gpu:1\b", asked), asked
         assert "CPUs/Task=1" in asked
@@ -110,6 +131,10 @@ def test_a_cancelled_job_and_one_of_a_failed_node_run_again(tree, node):
     assert [len(times) for times in again] == [2, 2]
     assert again[0][1] != first, "Snakemake submits what was cancelled as a new job"
     assert again[1][1] == second, "Slurm starts the node's job again itself"
+    for times, seed in zip(again, SEEDS, strict=True):
+        job, gpu = (tree.data / f"attacked-{seed}").read_text("utf-8").split()
+        assert job == times[-1], "training and attacks of a run are one Slurm job"
+        assert gpu in ("0", "1"), "it is given the GPU that it asked for"
     assert "6 of 6" in said
     assert node.jobs() == []
 

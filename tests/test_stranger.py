@@ -69,7 +69,7 @@ def needs() -> str:
 
 
 def mounts(aside: Path) -> str:
-    """Commands that show interpreter and packages to everybody, where they lie in a folder that nobody enters."""
+    """Commands that show the interpreter and its packages to everybody though they lie where nobody else may enter."""
     hidden = {}
     for folder in (Path(sys.prefix), Path(sys.base_prefix)):
         closed = [above for above in folder.parents if not above.stat().st_mode & stat.S_IXOTH]
