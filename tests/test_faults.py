@@ -182,12 +182,11 @@ def test_two_studies_at_once_share_a_prepared_corpus(tree):
 # --- what a killed job leaves on other disks ------------------------------------------------------------------------
 
 
-# The launcher's death is in test_workflow.py, a job's below, too
-APART = [pytest.param(kind, marks=pytest.mark.faults) for kind in ("launcher", "job")]
+APART = [pytest.param(kind, marks=pytest.mark.faults) for kind in ("launcher", "job", "papermill")]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
-@pytest.mark.parametrize("kind", ["snakemake", "papermill", "kernel", *APART])
+@pytest.mark.parametrize("kind", ["snakemake", "kernel", *APART])
 def test_whoever_is_killed_one_call_finishes_the_study(tree, kind):
     """The kernel of a training that waits, or one of those above it; make test-faults kills at random moments."""
     parameters, code = NOTEBOOKS["02_train_a2e"]
