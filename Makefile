@@ -51,7 +51,7 @@ test-slurm: $(STAMP)
 
 test-faults: export OMP_NUM_THREADS = 1
 test-faults: $(STAMP)
-	@"$(VENV)" -m pytest -q --faults --durations 20 tests $(PYTEST_ARGS)
+	@"$(VENV)" -m pytest -q -rP --faults -m faults --durations 20 tests $(PYTEST_ARGS)
 
 lint: $(STAMP)
 	@"$(VENV)" -m ruff check .

@@ -87,12 +87,14 @@ def file_stems(names: Sequence[str]) -> list[str]:
 
 def _check_room(path: Path) -> None:
     """Raise OSError where not one byte more has room behind a file, or what was written does not reach the disk."""
+    written_at = path.stat()
     with path.open("r+b") as file:
-        size = file.seek(0, os.SEEK_END)
+        file.seek(0, os.SEEK_END)
         file.write(b"\0")
         file.flush()
-        file.truncate(size)
+        file.truncate(written_at.st_size)
         os.fsync(file.fileno())
+    os.utime(path, ns=(written_at.st_atime_ns, written_at.st_mtime_ns))  # a copy keeps its original's
 
 
 def atomic_write(path: str | Path, write: Callable[[Path], None]) -> Path:

@@ -1,4 +1,4 @@
-"""The smallest study with real notebooks, in a copy of the checkout: what comes out of it, times aside, as bytes."""
+"""The smallest study with real notebooks, in a copy of the checkout: what comes out of it as bytes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ MICRO = {
     "analyses": [{"notebook": "08_robustness"}],
 }
 COPIED = ("workflow", "mer_lib", "notebooks", "data/etudes", "data/published", "data/pretrained")
-TIMES = ("seconds", "train_seconds", "attack_seconds")  # columns, and the only ones that may differ
+# Columns that may differ, and the only ones: times, and of whatever commit a copy or a clone is
+ASIDE = ("seconds", "train_seconds", "attack_seconds", "commit")
 
 
 class Micro:
@@ -69,24 +70,24 @@ class Micro:
         return said
 
     def results(self) -> dict[str, str]:
-        """A digest of every number that came out: tables without their times, weights, prepared arrays, sounds."""
+        """A digest of all numbers that came out: tables without the columns ASIDE, weights, prepared arrays, sounds."""
         found = {}
         for path in sorted(self.data.rglob("*")):
             if path.suffix in (".safetensors", ".npy", ".flac"):
                 content = path.read_bytes()
             elif path.suffix == ".csv" and "snakemake" not in str(path):
-                content = without_times(path)
+                content = as_it_stands(path)
             else:
                 continue
             found[path.relative_to(self.data).as_posix()] = hashlib.sha256(content).hexdigest()
         return found
 
 
-def without_times(path: Path) -> bytes:
-    """A table as bytes, as they stand, without the columns that hold times."""
+def as_it_stands(path: Path) -> bytes:
+    """A table as bytes, as they stand, without the columns ASIDE."""
     text = path.read_text("utf-8")
     table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
-    left = table.drop(columns=[name for name in TIMES if name in table])
+    left = table.drop(columns=[name for name in ASIDE if name in table])
     return left.to_csv(index=False).encode() if len(left.columns) < len(table.columns) else path.read_bytes()
 
 

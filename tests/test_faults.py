@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -63,6 +64,14 @@ def test_a_file_for_which_there_is_no_room_is_refused_and_the_old_one_stays(tmp_
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert path.read_bytes() == whole
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_copy_keeps_the_time_of_its_original(tmp_path):
+    (tmp_path / "original").write_text("made long ago", "utf-8")
+    os.utime(tmp_path / "original", (200, 200))
+    copy = atomic_write(tmp_path / "copy", lambda part: shutil.copy2(tmp_path / "original", part))
+    assert copy.stat().st_mtime == 200
+    assert copy.read_text("utf-8") == "made long ago"
 
 
 # --- a study on a disk that fills up, in a folder that cannot be written to ------------------------------------------
@@ -182,12 +191,11 @@ def test_two_studies_at_once_share_a_prepared_corpus(tree):
 # --- what a killed job leaves on other disks ------------------------------------------------------------------------
 
 
-# The launcher's death is in test_workflow.py, a job's below, too
-APART = [pytest.param(kind, marks=pytest.mark.faults) for kind in ("launcher", "job")]
+APART = [pytest.param(kind, marks=pytest.mark.faults) for kind in ("launcher", "job", "papermill")]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
-@pytest.mark.parametrize("kind", ["snakemake", "papermill", "kernel", *APART])
+@pytest.mark.parametrize("kind", ["snakemake", "kernel", *APART])
 def test_whoever_is_killed_one_call_finishes_the_study(tree, kind):
     """The kernel of a training that waits, or one of those above it; make test-faults kills at random moments."""
     parameters, code = NOTEBOOKS["02_train_a2e"]

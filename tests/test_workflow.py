@@ -24,6 +24,7 @@ from stand_in import ROOT, STUDY, Tree
 
 from workflow import clean, kept_runs, page, processes, slurm_jobs
 from workflow.code_digest import library_digest
+from workflow.execute import THREAD_VARIABLES
 from workflow.jobs import Job, Plan
 from workflow.study import load_study
 
@@ -275,6 +276,15 @@ def test_an_unknown_parameter_is_refused(finished):
     assert "02_train_a2e has no parameter 'epoch'" in done.stdout
     assert "02_train_a2e has no parameter 'sed'" in done.stdout
     assert "it has: study, prepared, seed, width, epochs" in done.stdout
+
+
+def test_threads_are_those_of_the_studys_file_whatever_the_caller_says(finished):
+    finished.study(threads=2)
+    counts = f"print(*[os.environ[name] for name in {THREAD_VARIABLES}], file=open('threads', 'w'))"
+    finished.notebook("07_listen", 'study=""\nsystem=""\nseed=1\nprepared=""', f"import os\n{counts}")
+    finished.environment |= {"OMP_NUM_THREADS": "7", "MKL_NUM_THREADS": "7"}
+    assert finished.run().returncode == 0
+    assert (finished.root / "notebooks" / "threads").read_text().split() == ["2"] * len(THREAD_VARIABLES)
 
 
 def test_an_unknown_job_is_refused(finished):
