@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from mer_lib.audio import SAMPLE_RATE, to_mono
 from mer_lib.bim import BIM
 from mer_lib.places import ROOT
 from mer_lib.runs import load_pretrained
@@ -109,6 +110,12 @@ def test_spectrograms_did_not_change_by_a_rounding():
     torch.testing.assert_close(fast, plain, rtol=0, atol=5e-7)
     if arithmetic() == REFERENCE["arithmetic"]:
         assert torch.equal(fast, plain)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 7, 8, 9])
+def test_channels_are_averaged_as_numpy_does(channels):
+    samples = np.random.default_rng(channels).normal(size=(10_001, channels)).astype(np.float32)
+    assert np.array_equal(to_mono("any.wav", samples, SAMPLE_RATE), samples.mean(axis=1))
 
 
 GROWTH = """
