@@ -14,12 +14,13 @@ VENV := .venv/bin/python
 endif
 STAMP := .venv/.installed
 
-.PHONY: help test test-slurm test-faults lint lab clean fuzz $(STUDIES)
+.PHONY: help test test-slurm test-faults bench lint lab clean fuzz $(STUDIES)
 
 help:
 	@echo "make demo    the whole study on the embedded corpus: train, attack, compare (about ten minutes on 2 cores)"
 	@echo "make test    all tests, a small study through the workflow included"
 	@echo "make test-slurm | test-faults   a study on a real Slurm of one node; kills, full disks, strangers' machines (minutes)"
+	@echo "make bench   how fast, as ratios, on a quiet machine: figures/benchmarks.md (about a quarter of an hour)"
 	@echo "make lab     JupyterLab on the notebooks"
 	@echo "make paper   the published study: 5 systems x 10 seeds, full width (needs the Soundtracks data; days)"
 	@echo "make clean   remove caches, prepared arrays and the smoke and demo runs; downloads and long runs stay"
@@ -52,6 +53,12 @@ test-slurm: $(STAMP)
 test-faults: export OMP_NUM_THREADS = 1
 test-faults: $(STAMP)
 	@"$(VENV)" -m pytest -q -rP --faults -m faults --durations 20 tests $(PYTEST_ARGS)
+
+# Attack libraries that are not installed are left out, and it is said how to get them.
+bench: export OMP_NUM_THREADS = $(CORES)
+bench: export MPLBACKEND = Agg
+bench: $(STAMP)
+	@"$(VENV)" -m pytest -q -o python_files='bench_*.py' --write-table --benchmark-quiet --disable-warnings tests/benchmarks $(PYTEST_ARGS)
 
 lint: $(STAMP)
 	@"$(VENV)" -m ruff check .

@@ -274,4 +274,5 @@ class BIM:
         if self.published_update:
             return [last], torch.stack(losses)
         # Gradients in bfloat16 rank iterates with bfloat16's error: let float32 judge the last one too
-        return [best, last] if self.precision == "bfloat16" else [best], torch.stack(losses)
+        both = self.precision == "bfloat16" and not torch.equal(best, last)
+        return [best, last] if both else [best], torch.stack(losses)

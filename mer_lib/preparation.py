@@ -91,7 +91,7 @@ def _excerpt(waveform: np.ndarray, generator: torch.Generator) -> tuple[np.ndarr
     return np.pad(piece, (0, EXCERPT_SAMPLES - len(piece))), start / SAMPLE_RATE
 
 
-def spectrograms_of(waveforms: np.ndarray, batch: int = 16, progress: bool = False) -> np.ndarray:
+def spectrograms_of(waveforms: np.ndarray, batch: int = 4, progress: bool = False) -> np.ndarray:
     """Log spectrograms of many waveforms, (clips, 313, 149) float32, in batches."""
     front_end = LogSpectrogram()
     with torch.inference_mode():

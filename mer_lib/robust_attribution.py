@@ -98,7 +98,7 @@ class _RobustTrainer(_Trainer):
     def step(self, batch: Tensor, emotions: Tensor, midlevel: Tensor, clean: Tensor | None = None) -> float:
         if clean is None:
             return super().step(batch, emotions, midlevel)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bfloat16"):
+        with torch.autocast(batch.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             output = self.model(batch)
             self.model.eval()
             norm, _ = ig_norm(self.model, clean, batch, emotions, self.settings.ig_steps)

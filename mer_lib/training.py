@@ -14,7 +14,7 @@ import copy
 import json
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +45,7 @@ class TrainingSettings:
     Attributes
     ----------
     normalisation
-        Mean and standard deviation for z-scoring from "train" clips, or from "all" clips as published (test data leak
-        in).
+        Of mean and standard deviation: from "train" clips, or from "all" as published (test data leak in).
     precision
         "float32", "bfloat16", or "auto": measured.
     adversarial_every, adversarial_epsilon, adversarial_steps
@@ -95,8 +94,10 @@ class _Trainer:
         self.gradients = {"training": 0, "attacking": 0}
 
     def to(self, device: str) -> _Trainer:
-        """Itself, which from now on trains there."""
+        """Itself, which from now on trains there; a precision that is chosen by measuring is measured there."""
         self.model.to(device)
+        self.precision = resolve(self.settings.precision, device)
+        self.bim = replace(self.bim, precision=self.precision)
         self.train_data = [tensor.to(device) for tensor in self.train_data]
         return self
 
@@ -115,9 +116,8 @@ class _Trainer:
 
     def epoch(self, number: int) -> None:
         """One pass over the training clips, with attacked clips every n-th time, then validation."""
-        begin, attacking = time.perf_counter(), 0.0
+        begin, attacking, losses, attacked_losses = time.perf_counter(), 0.0, [], []
         attacked = self.system.adversarial and number % self.settings.adversarial_every == 0
-        losses, attacked_losses = [], []
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             torch.manual_seed(self.seed * 1_000_003 + number)  # for the order of clips and for dropout
             self.model.train()

@@ -18,15 +18,15 @@ def test_what_is_asked_for_is_taken():
 )
 def test_auto_takes_bfloat16_where_it_pays(monkeypatch, tmp_path, speedup, chosen):
     monkeypatch.setenv("MER_DATA", str(tmp_path))
-    monkeypatch.setattr(precision, "bfloat16_speedup", lambda: speedup)
+    monkeypatch.setattr(precision, "bfloat16_speedup", lambda **_: speedup)
     assert precision.resolve("auto") == chosen
 
 
 def test_one_machine_makes_one_choice(monkeypatch, tmp_path):
     monkeypatch.setenv("MER_DATA", str(tmp_path))
-    monkeypatch.setattr(precision, "bfloat16_speedup", lambda: 1.8)
+    monkeypatch.setattr(precision, "bfloat16_speedup", lambda **_: 1.8)
     first = precision.resolve("auto")
-    monkeypatch.setattr(precision, "bfloat16_speedup", lambda: 0.5)  # a busy moment
+    monkeypatch.setattr(precision, "bfloat16_speedup", lambda **_: 0.5)  # a busy moment
     assert precision.resolve("auto") == first == "bfloat16"
 
 
