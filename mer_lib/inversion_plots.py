@@ -171,7 +171,7 @@ def judges(rises: Mapping[str, pd.DataFrame], title: str, caption: str) -> Figur
             table, ax=axis, vmin=-limit, vmax=limit, cmap="RdBu_r", annot=True, fmt=".1f", annot_kws={"size": 8.5},
             linewidths=0.5, cbar=axis is axes[0, -1], cbar_kws={"label": "rise (spreads of the judge)"},
         )  # fmt: skip
-        axis.set(title=name, xlabel="judge", ylabel="made by" if axis is axes[0, 0] else "")
+        axis.set(title=name.replace(", ", ",\n"), xlabel="judge", ylabel="made by" if axis is axes[0, 0] else "")
         axis.set_xticks(np.arange(table.shape[1]) + 0.5, table.columns, rotation=60, ha="right", rotation_mode="anchor")
         axis.set_yticks(np.arange(len(table)) + 0.5, table.index, rotation=0)
         axis.grid(False)

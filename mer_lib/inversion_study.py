@@ -64,6 +64,8 @@ def networks_with_control(
         shapes = [model for (_, own), model in networks.items() if own == seed]
         shape = next((model for model in shapes if model.system.bottleneck), shapes[0])
         networks[UNTRAINED, seed] = untrained(shape, seed)
+    if said == [f"Networks of study {study!r}, seed {seed}." for seed in seeds]:
+        said = [f"Networks of study {study!r}, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}."]
     return networks, list(runs.values()), data, " ".join(dict.fromkeys(said))
 
 
