@@ -29,8 +29,7 @@ from mer_lib.runs import Run, RunError, provenance
 
 RESULTS = (
     "study", "corpus", "split", "system", "seed", "width", "epochs", "attack", "method", "domain", "epsilon", "steps",
-    "clips",
-    "corr_clean", "mae_clean", "corr_attacked", "mae_attacked", "spread_clean", "snr_db_median", "linf_max",
+    "clips", "corr_clean", "mae_clean", "corr_attacked", "mae_attacked", "spread_clean", "snr_db_median", "linf_max",
     "train_seconds", "train_gradients", "attack_seconds", "attack_gradients", "learning_rate", "normalisation",
     "midlevel_kind", "ratings_kind", "adversarial_epsilon", "adversarial_steps", "norm", "step_size",
     "restarts", "precision", "published_update", "commit", "fingerprint", "weights_sha256",

@@ -183,6 +183,6 @@ def test_the_waveform_domain(duel: Duel, size: Size, report: Report, clips: dict
             measured=f"{rates[0]} against {rates[1]} clip-steps/s",
             sizes=f"width {width:g}, {len(ratings)} clips, {steps} steps",
             limit=f"Front end, its gradient and scoring add {1e3 * median(more) / steps:.0f} ms to a step of "
-            f"{len(ratings)} clips, whatever the width",
+            f"{len(ratings)} clips",
         )
     )
