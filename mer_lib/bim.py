@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from mer_lib.budgets import _flat_norm, float32_below, project, settle
-from mer_lib.models import Network, folded
+from mer_lib.models import Network
+from mer_lib.winograd import surrogate as surrogate_of
 
 DOMAINS = ("spectrogram", "waveform")
 Loss = Callable[[object, Tensor], Tensor]
@@ -192,7 +193,7 @@ class BIM:
         gathered = _Gathered(len(inputs))
         gradients = len(inputs) * self.steps * self.restarts
         with frozen(model), tqdm(total=gradients, desc="attack", unit="clip-step", disable=not progress) as bar:
-            surrogate = folded(model) if isinstance(model, Network) else model
+            surrogate = surrogate_of(model, self.precision) if isinstance(model, Network) else model
             for batch, rated in zip(inputs.split(self.batch_size), ratings.split(self.batch_size), strict=True):
                 gathered.add(self._attack_batch(model, surrogate, batch.to(device), rated.to(device), bar))
         return AttackResult(*gathered.fields, gradients=gradients)

@@ -154,7 +154,8 @@ def build(system: str, width: float = 1.0, mean: float = 0.0, std: float = 1.0) 
 
 def folded(model: Network) -> Network:
     """A frozen copy in eval mode with every BatchNorm folded into its convolution: same function, less arithmetic."""
-    copy = build(model.system.name, model.width, float(model.mean), float(model.std))
+    with torch.random.fork_rng(devices=[]):  # its weights are replaced at once: nobody's draws are to move
+        copy = build(model.system.name, model.width, float(model.mean), float(model.std))
     copy.load_state_dict(model.state_dict())
     copy.eval().requires_grad_(False)
     layers: list[nn.Module] = []

@@ -95,9 +95,7 @@ def epsilon_sweep(rows: pd.DataFrame, title: str, caption: str) -> Figure:
             axes[1, column].invert_xaxis()  # louder to the right, as in the other columns
     named = [axis.get_legend_handles_labels() for axis in axes[0]]
     handles = {label: handle for lines, labels in named for handle, label in zip(lines, labels, strict=True)}
-    axes[0, -1].legend(
-        handles.values(), handles.keys(), loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False
-    )
+    axes[0, -1].legend(handles.values(), handles.keys(), loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     return finish(figure, title, caption)
 
 
