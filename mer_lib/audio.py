@@ -133,6 +133,8 @@ def to_mono(path: str | Path, samples: np.ndarray, rate: int, sample_rate: int =
 def clipped_share(samples: np.ndarray) -> float:
     """Share of samples (samples, channels) that were clipped: at full scale and equal to both neighbours."""
     top = np.abs(samples) >= 0.99
+    if not top.any():
+        return 0.0
     same = samples[1:] == samples[:-1]
     return float((top[1:-1] & same[1:] & same[:-1]).mean()) if len(samples) > 2 else 0.0
 

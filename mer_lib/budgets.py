@@ -41,6 +41,10 @@ def settle(inputs: Tensor, delta: Tensor, epsilon: float | Tensor, norm: str) ->
             delta = torch.where(size > epsilon, delta.double() * (epsilon / size) * (1 - 1e-6), delta.double())
             adversarial = (inputs + delta).to(inputs.dtype)
     if norm == "inf":
-        while (outside := (adversarial.double() - inputs.double()).abs() > epsilon).any():
-            adversarial = torch.where(outside, torch.nextafter(adversarial, inputs), adversarial)
+        # Few elements step over it, each by a rounding or two
+        where = ((adversarial.double() - inputs.double()).abs_() > epsilon).nonzero(as_tuple=True)
+        outside, towards = adversarial[where], inputs[where]
+        while (over := (outside.double() - towards.double()).abs_() > epsilon).any():
+            outside = torch.where(over, torch.nextafter(outside, towards), outside)
+        adversarial[where] = outside
     return adversarial

@@ -22,12 +22,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("corpus", help="etudes, soundtracks, or the folder of your own corpus")
     parser.add_argument("--data", default="data", help="folder of the corpora (default: data)")
     parser.add_argument(
-        "--processes", type=int, default=os.cpu_count() or 1, help="files decoded at once (default: all cores)"
+        "--workers", type=int, default=os.cpu_count() or 1, help="files decoded at once (default: all cores)"
     )
     given = parser.parse_args(arguments)
     try:
         corpus = load_corpus(given.corpus, given.data)
-        check_audio(corpus, max(1, given.processes), progress=sys.stderr.isatty())
+        check_audio(corpus, max(1, given.workers), progress=sys.stderr.isatty())
     except CorpusError as error:
         print(error, file=sys.stderr)
         return 2

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -54,13 +54,14 @@ def _prepare_clip(path: str) -> tuple[np.ndarray, float] | str:
     return waveform, clipped_share(samples)
 
 
-def _decoded(paths: list[str], processes: int, progress: bool) -> Iterator[tuple[np.ndarray, float] | str]:
+def _decoded(paths: list[str], workers: int, progress: bool) -> Iterator[tuple[np.ndarray, float] | str]:
+    """Clip by clip in their order. Threads do: decoder and resampler let go of Python's lock."""
     bar = {"total": len(paths), "desc": "decode", "unit": "clip", "disable": not progress}
-    if processes == 1:
-        yield from tqdm(map(_prepare_clip, paths), **bar)
-        return
-    with ProcessPoolExecutor(processes) as pool:
-        yield from tqdm(pool.map(_prepare_clip, paths, chunksize=8), **bar)
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield from tqdm(pool.map(_prepare_clip, paths), **bar)
+    finally:
+        pool.shutdown(cancel_futures=True)  # who stops does not want to wait for all the others
 
 
 def _unusable(corpus: Corpus, problems: list[str], then: str) -> CorpusError:
@@ -68,7 +69,7 @@ def _unusable(corpus: Corpus, problems: list[str], then: str) -> CorpusError:
     return CorpusError(f"corpus {corpus.name}: {len(problems)} unusable file(s), {then}\n{listed}")
 
 
-def check_audio(corpus: Corpus, processes: int = 2, progress: bool = False) -> None:
+def check_audio(corpus: Corpus, workers: int = 2, progress: bool = False) -> None:
     """Decode every clip and keep nothing.
 
     Raises
@@ -76,7 +77,7 @@ def check_audio(corpus: Corpus, processes: int = 2, progress: bool = False) -> N
     CorpusError
         Naming every file that cannot be decoded, is silent or too short.
     """
-    clips = _decoded(corpus.table["path"].tolist(), processes, progress)
+    clips = _decoded(corpus.table["path"].tolist(), workers, progress)
     if problems := [clip for clip in clips if isinstance(clip, str)]:
         raise _unusable(corpus, problems, "the others are right")
 
@@ -122,7 +123,7 @@ def prepare(
     shortcut_kind: str = "tilt",
     split_protocol: str = "published",
     midlevel: str = "corpus",
-    processes: int = 2,
+    workers: int = 2,
     progress: bool = True,
 ) -> Prepared:
     """Decode, check, cut and transform a corpus; a finished folder made the same way is returned at once.
@@ -142,6 +143,8 @@ def prepare(
         of ``split_protocol``; test clips stay without it, see :meth:`Prepared.test_variant`.
     midlevel
         "corpus": the corpus's own values; "computed": from the audio by :mod:`mer_lib.descriptors`, and called so.
+    workers
+        Files decoded at once, and clips described at once.
 
     Raises
     ------
@@ -186,14 +189,18 @@ def prepare(
                 f"{folder} was prepared differently ({', '.join(differing)}): remove it or use another folder"
             )
         return known
-    return _prepare(corpus, folder, info, midlevel, processes, progress)
+    return _prepare(corpus, folder, info, midlevel, workers, progress)
 
 
-def _prepare(corpus: Corpus, folder: Path, info: dict, midlevel: str, processes: int, progress: bool) -> Prepared:
+def _save(path: Path, values: np.ndarray) -> None:
+    atomic_write(path, lambda part: np.save(part, values, allow_pickle=False))
+
+
+def _prepare(corpus: Corpus, folder: Path, info: dict, midlevel: str, workers: int, progress: bool) -> Prepared:
     generator = torch.Generator().manual_seed(info["seed"])
     waveforms = np.empty((len(corpus), EXCERPT_SAMPLES), np.float32)
     starts, problems, short, clipped = [], [], [], []
-    for index, clip in enumerate(_decoded(corpus.table["path"].tolist(), processes, progress)):
+    for index, clip in enumerate(_decoded(corpus.table["path"].tolist(), workers, progress)):
         if isinstance(clip, str):
             problems.append(clip)
             continue
@@ -217,16 +224,18 @@ def _prepare(corpus: Corpus, folder: Path, info: dict, midlevel: str, processes:
             describe_corpus,
         )  # librosa takes seconds to import and few corpora need it
 
-        computed = describe_corpus(waveforms, processes=processes, progress=progress)
+        computed = describe_corpus(waveforms, processes=workers, progress=progress)
         table[list(MIDLEVEL)] = computed[list(MIDLEVEL)].to_numpy()
     notes = [
         *corpus.notes,
         *([f"shorter than 10 s and padded with zeros: {', '.join(short)}"] if short else []),
         *([f"clipped, by the share of samples cut off at full scale: {', '.join(clipped)}"] if clipped else []),
     ]
-    spectrograms = spectrograms_of(waveforms, progress=progress)
-    for name, values in (("waveforms", waveforms), ("spectrograms", spectrograms)):
-        atomic_write(folder / f"{name}.npy", lambda part, values=values: np.save(part, values, allow_pickle=False))
+    with ThreadPoolExecutor(1) as pool:  # a disk is waited for while the processor works
+        written = pool.submit(_save, folder / "waveforms.npy", waveforms)
+        spectrograms = spectrograms_of(waveforms, progress=progress)
+        written.result()
+    _save(folder / "spectrograms.npy", spectrograms)
     atomic_write(folder / "table.csv", lambda part: table.to_csv(part, index=False))
     text = json.dumps({**info, "notes": notes}, indent=1)
     atomic_write(folder / "info.json", lambda part: part.write_text(text, encoding="utf-8"))

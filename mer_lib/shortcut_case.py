@@ -85,7 +85,7 @@ def shortcut_corpus(
         shortcut_emotion=emotion,
         split_protocol=split_protocol,
         midlevel=midlevel,
-        processes=1,
+        workers=1,
         progress=False,
     )
 

@@ -23,7 +23,7 @@ Writer = Callable[[Path], object]
 
 def prepared(folder: Path) -> Callable[[], Prepared]:
     """The reading of a case: check the tables, decode, prepare beside the corpus."""
-    return lambda: prepare(load_corpus(folder / "mine"), folder / "out", processes=1, progress=False)
+    return lambda: prepare(load_corpus(folder / "mine"), folder / "out", workers=1, progress=False)
 
 
 def audio(write: Writer, name: str = "a.wav", look: Callable[[Prepared], object] | None = None) -> Callable:

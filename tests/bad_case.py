@@ -93,7 +93,7 @@ def own_folder(folder: Path, files: Sequence[str] = ("a.wav",), **columns: objec
 
 def checked(folder: Path) -> int:
     """The command that checks a corpus of one's own."""
-    return check_corpus.main([str(folder / "mine"), "--processes", "1"])
+    return check_corpus.main([str(folder / "mine"), "--workers", "1"])
 
 
 def text(name: str, content: str | bytes) -> Change:

@@ -38,7 +38,7 @@ def soundtracks(changes: dict[str, Change], midlevel: tuple[str, ...] = (), look
 
 def command(folder: Path) -> int:
     """The command that checks a corpus, on the small Soundtracks."""
-    return check_corpus.main(["soundtracks", "--data", str(folder), "--processes", "1"])
+    return check_corpus.main(["soundtracks", "--data", str(folder), "--workers", "1"])
 
 
 def ratings_of(corpus: Corpus) -> np.ndarray:
