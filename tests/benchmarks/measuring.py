@@ -95,7 +95,7 @@ def convolution_peak(dtype: torch.dtype, quick: bool = False) -> float:
 
 
 def gflop(run: Callable[[], object]) -> float:
-    """Thousands of millions of floating-point operations, counted as direct convolutions and matrix products."""
+    """Thousands of millions of floating-point operations, of convolutions and matrix products as they are called."""
     with FlopCounterMode(display=False) as counted:
         run()
     return counted.get_total_flops() / 1e9
