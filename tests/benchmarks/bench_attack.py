@@ -56,8 +56,8 @@ def of_the_peak(seconds: list[float], peaks: list[float], work: float, size: Siz
         measured=f"{median(reached):.0f} of {median(peaks) / 1e9:.0f} GFLOP/s, scoring in f32 included, counted as "
         "direct convolutions",
         limit=f"The trunk's largest convolution alone, computed directly, reaches {alone:.0f} GFLOP/s: the attack "
-        f"makes {median(reached) / alone:.0%} of that. Winograd's form of the wide layers needs a quarter of the products, "
-        "but must write its tiles to memory; convolutions with few channels, pooling and ReLU stay as they are",
+        f"makes {median(reached) / alone:.0%} of that. Winograd's form of the wide layers needs a quarter of the "
+        "products, but must write its tiles to memory; narrow convolutions, pooling and ReLU stay as they are",
     )
 
 
