@@ -7,6 +7,7 @@ Notebook: 06_attack
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 from dataclasses import asdict
@@ -23,6 +24,7 @@ from mer_lib.dataset import EMOTIONS, MIDLEVEL
 from mer_lib.models import Prediction
 from mer_lib.perceptibility import perceptibility
 from mer_lib.places import atomic_write, file_stems
+from mer_lib.precision import check_device
 from mer_lib.preparation import Prepared
 from mer_lib.rendering import render_attack
 from mer_lib.runs import Run, RunError, provenance
@@ -62,7 +64,15 @@ def _settings(bim: BIM) -> dict:
 
 
 def attack_run(
-    run: Run, prepared: Prepared, bim: BIM, name: str, *, clips: str = "test", examples: int = 2, progress: bool = True
+    run: Run,
+    prepared: Prepared,
+    bim: BIM,
+    name: str,
+    *,
+    clips: str = "test",
+    examples: int = 2,
+    progress: bool = True,
+    device: str = "cpu",
 ) -> pd.DataFrame:
     """Attack a run's clips and write what came out; an attack that is done is read instead.
 
@@ -79,6 +89,8 @@ def attack_run(
         "train", "valid" or "test" of the run's split.
     examples
         Number of clips written as audio, in the order of the split.
+    device
+        Where the attack is computed; everything else is on the processor. A finished attack is read, wherever it was.
 
     Returns
     -------
@@ -102,7 +114,8 @@ def attack_run(
     rows = prepared.split(run.info["split"])[clips]
     inputs = attack_inputs(run, prepared, bim.domain, rows)
     begin = time.perf_counter()
-    result = bim.attack(run.model, inputs, torch.from_numpy(prepared.emotions[rows]), progress=progress)
+    model = run.model if device == "cpu" else copy.deepcopy(run.model).to(check_device(device))
+    result = bim.attack(model, inputs, torch.from_numpy(prepared.emotions[rows]), progress=progress)
     seconds = time.perf_counter() - begin
     clean = attack_inputs(run, prepared, "waveform", rows)
     rendered = bim.domain == "spectrogram"
@@ -123,7 +136,7 @@ def attack_run(
     for stem, before, after in zip(file_stems(clip_table.index[:examples]), clean, heard, strict=False):
         write_flac(folder / "examples" / f"{stem}-clean.flac", before.numpy())
         write_flac(folder / "examples" / f"{stem}-{'rendered' if rendered else 'attacked'}.flac", after.numpy())
-    text = json.dumps({"about": about, "row": row, "provenance": provenance()}, indent=1)
+    text = json.dumps({"about": about, "row": row, "device": device, "provenance": provenance()}, indent=1)
     atomic_write(folder / "metrics.json", lambda part: part.write_text(text, encoding="utf-8"))
     return pd.DataFrame([row], columns=RESULTS)
 

@@ -1,4 +1,4 @@
-"""float32 or bfloat16, chosen by measuring: a processor's name does not tell what its units do.
+"""float32 or bfloat16, chosen by measuring: a processor's name does not tell what its units do. And which device.
 
 Notebook: 02_train_a2e
 """
@@ -62,3 +62,22 @@ def resolve(precision: str, device: str = "cpu") -> str:
     if precision != "auto":
         return precision
     return "bfloat16" if _measured_once(device) >= 1.2 else "float32"
+
+
+def check_device(device: str) -> str:
+    """The device itself.
+
+    Raises
+    ------
+    ValueError
+        If torch has no such device here.
+    """
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"device {device!r}: torch {torch.__version__} cannot use it here ({reason}); say device 'cpu', or install "
+            "a build of torch for it"
+        ) from None
+    return device

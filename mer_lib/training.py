@@ -30,7 +30,7 @@ from mer_lib.losses import masked_mse
 from mer_lib.metrics import mean_absolute_error, mean_correlation
 from mer_lib.models import SYSTEMS, Prediction, build, predict
 from mer_lib.places import atomic_write
-from mer_lib.precision import resolve
+from mer_lib.precision import check_device, resolve
 from mer_lib.preparation import Prepared
 from mer_lib.runs import Run, RunError, load_run, save_run
 
@@ -227,14 +227,14 @@ def train(
     seed
         Of the initial weights, the order of the clips and dropout (the split has its own seed, 42).
     width, device, trainer_class
-        1.0 as published; "cuda" is unchecked on a GPU; what takes the steps, see :mod:`mer_lib.robust_attribution`.
+        1.0 as published; "cpu" or "cuda" (never tried on a GPU); what takes the steps, as in ``robust_attribution``.
 
     Raises
     ------
     RunError
         If the folder holds a finished run that was made otherwise.
     ValueError
-        If the corpus lacks what the system learns from.
+        If the corpus lacks what the system learns from, or there is no such device.
     """
     settings, folder = settings or TrainingSettings(), Path(folder)
     _check(system, prepared)
@@ -261,6 +261,7 @@ def train(
             )
         return run
     rows = prepared.split(split_protocol)
+    check_device(device)
     trainer = trainer_class(system, prepared, rows, seed, width, settings).to(device)
     identity_now = {**identity, "precision_used": trainer.precision}
     if trainer.restore(folder / "state.safetensors", identity_now) and progress:
@@ -286,6 +287,7 @@ def _finish(trainer: _Trainer, prepared: Prepared, folder: Path, identity: dict)
     history = pd.DataFrame(trainer.history)
     info = {
         **identity,
+        "device": trainer.train_data[0].device.type,
         "clips": {part: len(rows) for part, rows in trainer.rows.items()},
         "epochs_run": len(history),
         "best_epoch": int(history.loc[history["best"], "epoch"].max()),

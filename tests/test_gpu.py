@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
 from mer_lib.bim import BIM
+from mer_lib.evaluation import attack_run
 from mer_lib.precision import bfloat16_speedup
 from mer_lib.runs import load_pretrained
 from mer_lib.training import TrainingSettings, train
@@ -36,6 +39,15 @@ def test_a_run_trained_there_is_kept_for_the_processor(system, tmp_path):
     assert {parameter.device.type for parameter in run.model.parameters()} == {"cpu"}
     losses = train(system, prepared, tmp_path / "here", **made).history["train_loss"]
     assert run.history["train_loss"].to_numpy() == pytest.approx(losses.to_numpy(), rel=0.5)  # dropout differs
+
+
+def test_a_study_attacks_there_and_keeps_what_it_found_here(tmp_path):
+    prepared = small_prepared(tmp_path / "prepared")
+    made = {"seed": 6, "width": 0.0625, "settings": TrainingSettings(epochs=1), "progress": False}
+    run = train("A2M2E", prepared, tmp_path / "run", device="cuda", **made)
+    row = attack_run(run, prepared, BIM(epsilon=0.1, steps=2), "there", examples=0, progress=False, device="cuda")
+    assert row["linf_max"].item() <= 0.1 and {p.device.type for p in run.model.parameters()} == {"cpu"}
+    assert json.loads((run.folder / "attacks" / "there" / "metrics.json").read_text())["device"] == "cuda"
 
 
 def test_the_precision_is_measured_there():

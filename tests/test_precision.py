@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from mer_lib import precision
 
@@ -32,3 +33,11 @@ def test_one_machine_makes_one_choice(monkeypatch, tmp_path):
 
 def test_the_speedup_is_a_ratio_of_times():
     assert precision.bfloat16_speedup(rounds=3) > 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_device_that_is_not_there_is_named_with_the_way_out():
+    assert precision.check_device("cpu") == "cpu"
+    for device in ("cuda", "no such thing"):
+        with pytest.raises(ValueError, match=f"device '{device}': torch .* say device 'cpu'"):
+            precision.check_device(device)

@@ -113,7 +113,7 @@ class Plan:
     def _train(self, system: str, seed: int) -> Job:
         notebook = TRAINING_NOTEBOOKS[system]
         parameters = self._common(
-            "width", "epochs", "patience", "learning_rate", "precision", "split", "normalisation", "threads"
+            "width", "epochs", "patience", "learning_rate", "precision", "device", "split", "normalisation", "threads"
         )
         parameters |= {"prepared": self.prepared, "seed": seed}
         if system.startswith("a"):
@@ -125,7 +125,7 @@ class Plan:
         return Job(name, phase, notebook, parameters, f"{folder}/run.json", f"{folder}/{notebook}.ipynb")
 
     def _attack(self, system: str, seed: int) -> Job:
-        parameters = self._common("attacks", "examples", "split", "precision", "threads")
+        parameters = self._common("attacks", "examples", "split", "precision", "device", "threads")
         parameters |= {"prepared": self.prepared, "system": system, "seed": seed}
         folder = f"{system}/seed-{seed}"
         name = f"attack:{system}:{seed}"
