@@ -79,9 +79,9 @@ def test_preparing_a_corpus(duel: Duel, size: Size, report: Report, mp3s: Path, 
             against="librosa.load and a loop over clips",
             ratios=faster(taken, "librosa"),
             target=2.5,
-            sizes=f"{len(paths)} files of {size.mp3_seconds} s, two processes as by default",
+            sizes=f"{len(paths)} files of {size.mp3_seconds} s, two at once as by default",
             measured=f"{rates[0]:.3g} against {rates[1]:.3g} clips/s",
             limit=f"One process decodes and resamples a file in {alone[0]:.0f} ms; librosa takes {alone[1]:.0f} ms to "
-            f"decode it alone and {alone[2]:.0f} with resampling and spectrogram. Processes cannot win more than cores",
+            f"decode it alone and {alone[2]:.0f} with resampling and spectrogram. Threads cannot win more than cores",
         )
     )
