@@ -30,7 +30,7 @@ STUDY = {
 
 TRAINING = "\n".join(
     ('study="tiny"', 'prepared=""', "seed=21", "width=1.0", "epochs=2", "patience=50", "learning_rate=0.002")
-    + ('precision=""', 'split=""', 'normalisation="train"', "threads=1")
+    + ('precision=""', 'device="cpu"', 'split=""', 'normalisation="train"', "threads=1")
 )
 LEAVE = """
 import json, os, time
@@ -61,7 +61,7 @@ NOTEBOOKS = {
         'leave(f"runs/{study}/{system}/seed-{seed}/run.json")',
     ),
     "06_attack": (
-        'study="tiny"\nsystem="A2E"\nseed=21\nprepared=""\nsplit=""\nattacks=[]\nexamples=2\nprecision=""\nthreads=1',
+        'study="tiny"\nsystem="A2E"\nseed=21\nprepared=""\nsplit=""\nattacks=[]\nexamples=2\nprecision=""\ndevice="cpu"\nthreads=1',
         'import mer_lib.places\nleave(f"runs/{study}/{system}/seed-{seed}/attacks.csv", json.dumps(attacks))',
     ),
     "07_listen": ('study="tiny"\nsystem="A2E"\nseed=21\nprepared=""', 'print("<script>alert(1)</script>")'),
