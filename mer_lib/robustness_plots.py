@@ -118,6 +118,14 @@ def _points(axis: Axes, values: Sequence[float], at: int, system: str, box: bool
     )  # fmt: skip
 
 
+def _name_panels(axes: np.ndarray, attacks: Sequence[str], systems: Sequence[str]) -> None:
+    """Attacks above the first row, systems below the last; where many stand side by side so that none overlap."""
+    for above, below, attack in zip(axes[0], axes[-1], attacks, strict=True):
+        above.set_title(attack if len(attacks) <= 6 else attack.replace("-", "\n"))
+        if len(attacks) * len(systems) > 24:
+            below.tick_params(axis="x", rotation=90, labelsize=9 if len(attacks) * len(systems) <= 48 else 7)
+
+
 def _by_system(axis: Axes, rows: pd.DataFrame, column: str, systems: Sequence[str], box: bool = True) -> None:
     for at, system in enumerate(systems):
         _points(axis, rows.loc[rows["system"] == system, column], at, system, box)
@@ -151,9 +159,7 @@ def changes(results: pd.DataFrame, columns: Mapping[str, str], title: str, capti
             axis.axhline(0, color="0.5", linewidth=1)
             _by_system(axis, rows, name, systems)
             axis.set_ylabel(label if column == 0 else "")
-        axes[0, column].set_title(attack)
-        if len(attacks) * len(systems) > 24:  # too close together for names that lean
-            axes[-1, column].tick_params(axis="x", rotation=90)
+    _name_panels(axes, attacks, systems)
     return finish(figure, title, caption)
 
 
@@ -229,8 +235,8 @@ def clip_changes(predictions: pd.DataFrame, title: str, caption: str) -> Figure:
                     flierprops={"marker": ".", "markersize": 4, "markeredgecolor": PALETTE[system]},
                 )  # fmt: skip
         axis.set_xticks(range(len(systems)), systems, rotation=30 if len(systems) > 4 else 0)
-        axis.set_title(attack)
         axis.grid(axis="x", visible=False)
+    _name_panels(axes, attacks, systems)
     axes[0, 0].set_ylabel("rise of a clip's MAE")
     return finish(figure, title, caption)
 

@@ -164,6 +164,22 @@ def test_boxes_are_drawn_from_five_seeds_on():
     assert not few.axes[0].patches and len(many.axes[0].patches) == len(SYSTEMS)
 
 
+def test_many_attacks_side_by_side_have_names_that_do_not_overlap():
+    attacks = {f"apgd-wave-0.00{number}": ("waveform", 0.001 * number) for number in range(1, 10)}
+    attacks |= {f"bim-spec-0.0{number}": ("spectrogram", 0.01 * number) for number in range(1, 5)}
+    results, columns = tables.with_changes(results_frame(attacks=attacks)), {"mae_change": "rise of MAE"}
+    predictions = pd.concat([predictions_frame().query("attack == 'bim-spec-0.1'").assign(attack=a) for a in attacks])
+    for figure in (
+        robustness_plots.changes(results, columns, "t", "c"),
+        robustness_plots.clip_changes(predictions, "t", "c"),
+    ):
+        figure.canvas.draw()
+        for texts in ([axis.title for axis in figure.axes], [t for a in figure.axes for t in a.get_xticklabels()]):
+            boxes = [text.get_window_extent() for text in texts if text.get_text()]
+            assert len(boxes) >= 13
+            assert all(left.x1 <= right.x0 + 1 for left, right in zip(boxes, boxes[1:], strict=False))
+
+
 def test_table_1_counts_each_run_once_and_stands_beside_the_published():
     table = tables.table_1(results_frame(seeds=3))
     assert list(table.index) == list(SYSTEMS) and (table["seeds"] == 3).all()
