@@ -170,5 +170,12 @@ def test_it_is_chosen_by_one_measurement_that_is_kept(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "runs" / ".winograd-speedup-float32.json").read_text()) == 1.5
 
 
+def test_who_can_write_nothing_can_attack(tmp_path, monkeypatch):
+    (tmp_path / "runs").write_text("a file where a folder should be")
+    monkeypatch.setattr(winograd, "written", lambda: tmp_path)
+    monkeypatch.setattr(winograd, "winograd_speedup", lambda precision: 1.5)
+    assert winograd.pays("float32")
+
+
 def test_the_measurement_measures():
     assert winograd.winograd_speedup("float32", rounds=1) > 0
