@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -16,39 +18,48 @@ from mer_lib.places import atomic_write, written
 PRECISIONS = ("float32", "bfloat16", "auto")
 
 
-def _seconds(layer: nn.Module, inputs: torch.Tensor, bfloat16: bool) -> float:
-    """Seconds of one forward and backward pass."""
-    start = time.perf_counter()
-    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=bfloat16):
-        loss = layer(inputs).float().square().mean()
-    loss.backward()
-    if inputs.is_cuda:
-        torch.cuda.synchronize()  # the call returns before the work is done
-    return time.perf_counter() - start
+def times_as_fast(plain: Callable[[], object], other: Callable[[], object], rounds: int) -> float:
+    """How many times as fast the second is: both run in turn, the shortest of each counts, so that other work does not.
+
+    A first round only warms up.
+    """
+    taken = np.empty((rounds + 1, 2))
+    for row in taken:
+        for index, run in enumerate((plain, other)):
+            start = time.perf_counter()
+            run()
+            row[index] = time.perf_counter() - start
+    shortest = taken[1:].min(axis=0)
+    return float(shortest[0] / shortest[1])
+
+
+def measured_once(name: str, measure: Callable[[], float]) -> float:
+    """What was first measured here: kept as ``runs/.<name>.json``, so that one machine makes one choice."""
+    kept = written() / "runs" / f".{name}.json"
+    if not kept.is_file():
+        measured = measure()
+        try:
+            if not kept.is_file():  # another job may have been faster
+                atomic_write(kept, lambda part: part.write_text(json.dumps(measured)))
+        except OSError:  # nowhere to keep it, which is no reason to stop
+            return measured
+    return float(json.loads(kept.read_text()))
 
 
 def bfloat16_speedup(rounds: int = 15, device: str = "cpu") -> float:
-    """How many times faster a device of this machine runs one of the trunk's convolutions in bfloat16 than in float32.
-
-    Both are timed in turn and the shortest of each counts, so that other work on the machine does not decide.
-    """
+    """How many times faster a device of this machine runs one of the trunk's convolutions in bfloat16 than float32."""
     with torch.random.fork_rng(devices=[]):
         layer = nn.Conv2d(64, 64, 3, padding=1).to(device, memory_format=torch.channels_last)
         inputs = torch.randn(8, 64, 80, 40).to(device, memory_format=torch.channels_last).requires_grad_()
-    timed = [[_seconds(layer, inputs, bfloat16) for bfloat16 in (False, True)] for _ in range(rounds + 1)]
-    full, half = (min(taken) for taken in zip(*timed[1:], strict=True))
-    return full / half
 
+    def there_and_back(bfloat16: bool) -> None:
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=bfloat16):
+            loss = layer(inputs).float().square().mean()
+        loss.backward()
+        if inputs.is_cuda:
+            torch.cuda.synchronize()  # the call returns before the work is done
 
-def _measured_once(device: str) -> float:
-    """The speed-up as first measured here: kept beside the runs, so that one machine makes one choice."""
-    kind = torch.device(device).type
-    kept = written() / "runs" / (".bfloat16-speedup.json" if kind == "cpu" else f".bfloat16-speedup-{kind}.json")
-    if not kept.is_file():
-        measured = json.dumps(bfloat16_speedup(device=device))
-        if not kept.is_file():  # another job may have been faster
-            atomic_write(kept, lambda part: part.write_text(measured))
-    return float(json.loads(kept.read_text()))
+    return times_as_fast(lambda: there_and_back(False), lambda: there_and_back(True), rounds)
 
 
 def resolve(precision: str, device: str = "cpu") -> str:
@@ -59,9 +70,12 @@ def resolve(precision: str, device: str = "cpu") -> str:
     """
     if precision not in PRECISIONS:
         raise ValueError(f"unknown precision {precision!r}: one of {', '.join(PRECISIONS)}")
+    check_device(device)
     if precision != "auto":
         return precision
-    return "bfloat16" if _measured_once(device) >= 1.2 else "float32"
+    kind = torch.device(device).type
+    name = "bfloat16-speedup" if kind == "cpu" else f"bfloat16-speedup-{kind}"
+    return "bfloat16" if measured_once(name, lambda: bfloat16_speedup(device=device)) >= 1.2 else "float32"
 
 
 def check_device(device: str) -> str:

@@ -30,7 +30,7 @@ from mer_lib.losses import masked_mse
 from mer_lib.metrics import mean_absolute_error, mean_correlation
 from mer_lib.models import SYSTEMS, Prediction, build, predict
 from mer_lib.places import atomic_write
-from mer_lib.precision import check_device, resolve
+from mer_lib.precision import resolve
 from mer_lib.preparation import Prepared
 from mer_lib.runs import Run, RunError, load_run, save_run
 
@@ -95,8 +95,8 @@ class _Trainer:
 
     def to(self, device: str) -> _Trainer:
         """Itself, which from now on trains there; a precision that is chosen by measuring is measured there."""
-        self.model.to(device)
         self.precision = resolve(self.settings.precision, device)
+        self.model.to(device)
         self.bim = replace(self.bim, precision=self.precision)
         self.train_data = [tensor.to(device) for tensor in self.train_data]
         return self
@@ -260,9 +260,7 @@ def train(
                 f"{folder}: holds a run made otherwise ({', '.join(differing)}); remove it or name another study"
             )
         return run
-    rows = prepared.split(split_protocol)
-    check_device(device)
-    trainer = trainer_class(system, prepared, rows, seed, width, settings).to(device)
+    trainer = trainer_class(system, prepared, prepared.split(split_protocol), seed, width, settings).to(device)
     identity_now = {**identity, "precision_used": trainer.precision}
     if trainer.restore(folder / "state.safetensors", identity_now) and progress:
         print(f"{system} seed {seed}: going on after epoch {len(trainer.history)}", flush=True)

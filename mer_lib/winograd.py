@@ -10,8 +10,6 @@ Notebook: 06_attack
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,7 +21,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from mer_lib.models import Network, folded
-from mer_lib.places import atomic_write, written
+from mer_lib.precision import measured_once, times_as_fast
 
 TILE, KERNEL = 4, 3
 PATCH = TILE + KERNEL - 1
@@ -166,7 +164,7 @@ class _Scattered(torch.autograd.Function):
 
 
 class FromOneChannel(nn.Module):
-    """A frozen convolution of one input channel whose input gradient is one matrix product and a scattered sum.
+    """A frozen convolution of one channel, not dilated, zeros around, whose input gradient is one matrix product and a scattered sum.
 
     Libraries write the direct form for many channels; with one it leaves most of a processor's units idle.
     """
@@ -187,40 +185,27 @@ def _fits(layer: nn.Module) -> bool:
     )  # fmt: skip
 
 
-def _seconds(layer: nn.Module, inputs: Tensor, bfloat16: bool) -> float:
-    start = time.perf_counter()
-    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-        found = layer(inputs)
-    torch.autograd.grad(found, inputs, torch.ones_like(found))
-    return time.perf_counter() - start
-
-
 def winograd_speedup(precision: str, rounds: int = 8) -> float:
     """How many times as fast one of the trunk's convolutions is in Winograd's form on this machine's processor."""
     with torch.random.fork_rng(devices=[]):
         direct = nn.Conv2d(256, 256, 3, padding=1).requires_grad_(False).to(memory_format=torch.channels_last)
         inputs = torch.randn(8, 256, 39, 18).to(memory_format=torch.channels_last).requires_grad_()
-    layers, half = (direct, Winograd(direct)), precision == "bfloat16"
-    timed = [[_seconds(layer, inputs, half) for layer in layers] for _ in range(rounds + 1)]
-    plain, ours = (min(taken) for taken in zip(*timed[1:], strict=True))
-    return plain / ours
+    tiled = Winograd(direct)
+
+    def there_and_back(layer: nn.Module) -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            found = layer(inputs)
+        torch.autograd.grad(found, inputs, torch.ones_like(found))
+
+    return times_as_fast(lambda: there_and_back(direct), lambda: there_and_back(tiled), rounds)
 
 
 def pays(precision: str) -> bool:
-    """Whether Winograd's form is worth it here, as first measured.
+    """Whether Winograd's form is worth it here, as first measured (``runs/.winograd-speedup-<precision>.json``).
 
-    Kept in ``runs/.winograd-speedup-<precision>.json``, so that one machine makes one choice; remove it to measure
-    again. Processors whose units multiply matrices several times as fast in bfloat16 may do better without.
+    Processors whose units multiply matrices several times as fast in bfloat16 may do better without.
     """
-    kept = written() / "runs" / f".winograd-speedup-{precision}.json"
-    if not kept.is_file():
-        measured = winograd_speedup(precision)
-        try:
-            if not kept.is_file():  # another job may have been faster
-                atomic_write(kept, lambda part: part.write_text(json.dumps(measured)))
-        except OSError:  # nowhere to keep it, which is no reason not to attack
-            return measured >= WORTH_IT
-    return float(json.loads(kept.read_text())) >= WORTH_IT
+    return measured_once(f"winograd-speedup-{precision}", lambda: winograd_speedup(precision)) >= WORTH_IT
 
 
 def surrogate(model: Network, precision: str = "float32") -> Network:
@@ -234,8 +219,8 @@ def surrogate(model: Network, precision: str = "float32") -> Network:
     for index, layer in enumerate(copy.trunk):
         if not isinstance(layer, nn.Conv2d):
             continue
-        if layer.in_channels == 1 and layer.groups == 1 and layer.padding_mode == "zeros":
+        if layer.in_channels == 1:
             copy.trunk[index] = FromOneChannel(layer)
-        elif _fits(layer) and layer.in_channels >= FEWEST_CHANNELS and layer.out_channels >= FEWEST_CHANNELS:
-            copy.trunk[index] = Winograd(layer) if pays(precision) else layer
+        elif _fits(layer) and min(layer.in_channels, layer.out_channels) >= FEWEST_CHANNELS and pays(precision):
+            copy.trunk[index] = Winograd(layer)
     return copy

@@ -177,7 +177,7 @@ def test_many_attacks_side_by_side_have_names_that_do_not_overlap():
         for texts in ([axis.title for axis in figure.axes], [t for a in figure.axes for t in a.get_xticklabels()]):
             boxes = [text.get_window_extent() for text in texts if text.get_text()]
             assert len(boxes) >= 13
-            assert all(left.x1 <= right.x0 + 1 for left, right in zip(boxes, boxes[1:], strict=False))
+            assert all(left.x1 <= right.x0 + 1 for left, right in pairwise(boxes))
 
 
 def test_table_1_counts_each_run_once_and_stands_beside_the_published():

@@ -41,3 +41,5 @@ def test_a_device_that_is_not_there_is_named_with_the_way_out():
     for device in ("cuda", "no such thing"):
         with pytest.raises(ValueError, match=f"device '{device}': torch .* say device 'cpu'"):
             precision.check_device(device)
+        with pytest.raises(ValueError, match=f"device '{device}'"):
+            precision.resolve("auto", device)

@@ -162,7 +162,7 @@ def test_an_attack_finds_the_same_with_it(network, precision, tolerance):
 
 
 def test_it_is_chosen_by_one_measurement_that_is_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(winograd, "written", lambda: tmp_path)
+    monkeypatch.setenv("MER_DATA", str(tmp_path))
     monkeypatch.setattr(winograd, "winograd_speedup", lambda precision: {"float32": 1.5, "bfloat16": 0.9}[precision])
     assert winograd.pays("float32") and not winograd.pays("bfloat16")
     monkeypatch.setattr(winograd, "winograd_speedup", lambda precision: 0.1)  # a busy moment
@@ -172,7 +172,7 @@ def test_it_is_chosen_by_one_measurement_that_is_kept(tmp_path, monkeypatch):
 
 def test_who_can_write_nothing_can_attack(tmp_path, monkeypatch):
     (tmp_path / "runs").write_text("a file where a folder should be")
-    monkeypatch.setattr(winograd, "written", lambda: tmp_path)
+    monkeypatch.setenv("MER_DATA", str(tmp_path))
     monkeypatch.setattr(winograd, "winograd_speedup", lambda precision: 1.5)
     assert winograd.pays("float32")
 
