@@ -164,8 +164,9 @@ class _Scattered(torch.autograd.Function):
 
 
 class FromOneChannel(nn.Module):
-    """A frozen convolution of one channel, not dilated, zeros around, whose input gradient is one matrix product and a scattered sum.
+    """A frozen convolution of one channel whose input gradient is one matrix product and a scattered sum.
 
+    For such as are not dilated and have zeros around, as the trunk's first.
     Libraries write the direct form for many channels; with one it leaves most of a processor's units idle.
     """
 

@@ -1,5 +1,7 @@
 """Figures draw what they are given, in one colour a system; tables and the reading are computed, never written down."""
 
+from itertools import pairwise
+
 import matplotlib.colors
 import numpy as np
 import pandas as pd
