@@ -261,3 +261,22 @@ def find_runs(study: str) -> list[Path]:
             raise RunError(f"{', '.join(strange)}: not named seed-<number>; rename or remove it")
         found += sorted(folders, key=lambda folder: int(folder.name.removeprefix("seed-")))
     return found
+
+
+def as_asked(run: Run, identity: dict) -> Run:
+    """The run itself, if it was made as asked (what identifies it is in run.json); "auto" takes either precision.
+
+    Raises
+    ------
+    RunError
+        Names what differs.
+    """
+    known = dict(run.info)
+    if identity["settings"]["precision"] == "auto":
+        known["settings"] = {**known["settings"], "precision": "auto"}
+    differing = sorted(key for key, value in identity.items() if known.get(key) != value)
+    if differing:
+        raise RunError(
+            f"{run.folder}: holds a run made otherwise ({', '.join(differing)}); remove it or name another study"
+        )
+    return run

@@ -32,7 +32,8 @@ from mer_lib.models import SYSTEMS, Prediction, build, predict
 from mer_lib.places import atomic_write
 from mer_lib.precision import resolve
 from mer_lib.preparation import Prepared
-from mer_lib.runs import Run, RunError, load_run, save_run
+from mer_lib.runs import Run, as_asked, load_run, save_run
+from mer_lib.winograd_training import form_of_convolutions, training_form
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +89,7 @@ class _Trainer:
         self.train_data[0] = self.model.standardise(self.train_data[0])
         self.valid_data = [np.array(t[rows["valid"]]) for t in tensors]
         self.precision = resolve(settings.precision)
+        self.convolutions = form_of_convolutions(self.model, self.precision)
         self.bim = BIM(epsilon=settings.adversarial_epsilon, steps=settings.adversarial_steps, precision=self.precision)
         self.history: list[dict] = []
         self.best = copy.deepcopy(self.model.state_dict())
@@ -97,6 +99,7 @@ class _Trainer:
         """Itself, which from now on trains there; a precision that is chosen by measuring is measured there."""
         self.precision = resolve(self.settings.precision, device)
         self.model.to(device)
+        self.convolutions = form_of_convolutions(self.model, self.precision)
         self.bim = replace(self.bim, precision=self.precision)
         self.train_data = [tensor.to(device) for tensor in self.train_data]
         return self
@@ -104,7 +107,7 @@ class _Trainer:
     def step(self, batch: Tensor, emotions: Tensor, midlevel: Tensor, clean: Tensor | None = None) -> float:
         """One optimiser step; its loss. ``clean``: what an attacked batch was before (for trainers that compare)."""
         with torch.autocast(batch.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            output: Prediction = self.model(batch)
+            output: Prediction = training_form(self.model, self.convolutions)(batch)
         loss = self.system.emotion_weight * masked_mse(output.emotions, emotions)
         if self.system.midlevel_weight:
             loss = loss + self.system.midlevel_weight * masked_mse(output.midlevel, midlevel)
@@ -253,15 +256,9 @@ def train(
         "settings": asdict(settings),
     }
     if (folder / "run.json").is_file():
-        run = load_run(folder)
-        differing = sorted(key for key, value in identity.items() if run.info.get(key) != value)
-        if differing:
-            raise RunError(
-                f"{folder}: holds a run made otherwise ({', '.join(differing)}); remove it or name another study"
-            )
-        return run
+        return as_asked(load_run(folder), identity)
     trainer = trainer_class(system, prepared, prepared.split(split_protocol), seed, width, settings).to(device)
-    identity_now = {**identity, "precision_used": trainer.precision}
+    identity_now = {**identity, "precision_used": trainer.precision, "convolutions": trainer.convolutions}
     if trainer.restore(folder / "state.safetensors", identity_now) and progress:
         print(f"{system} seed {seed}: going on after epoch {len(trainer.history)}", flush=True)
     watched = progress and (sys.stderr.isatty() or "ipykernel" in sys.modules)

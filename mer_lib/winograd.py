@@ -36,12 +36,17 @@ _direct_only: ContextVar[bool] = ContextVar("direct_only", default=False)
 
 @contextmanager
 def direct_only() -> Iterator[None]:
-    """Within it :func:`surrogate` leaves all convolutions as they are (for comparisons)."""
+    """Within it attacks and training leave all convolutions as they are (for comparisons)."""
     token = _direct_only.set(True)
     try:
         yield
     finally:
         _direct_only.reset(token)
+
+
+def forced_direct() -> bool:
+    """Whether this is within :func:`direct_only`."""
+    return _direct_only.get()
 
 
 def _times(one: Tensor, other: Tensor) -> Tensor:
@@ -74,7 +79,7 @@ def transforms() -> tuple[Tensor, Tensor, Tensor]:
     return inputs, kernels, outputs
 
 
-def _of_tiles(matrix: Tensor) -> Tensor:
+def of_tiles(matrix: Tensor) -> Tensor:
     """A transform of rows and columns at once, for flattened tiles."""
     return torch.kron(matrix, matrix).float()
 
@@ -84,9 +89,9 @@ class _Filters:
 
     def __init__(self, weight: Tensor) -> None:
         inputs, kernels, outputs = transforms()
-        transformed = _of_tiles(kernels) @ weight.detach().float().permute(2, 3, 1, 0).reshape(KERNEL**2, -1)
+        transformed = of_tiles(kernels) @ weight.detach().float().permute(2, 3, 1, 0).reshape(KERNEL**2, -1)
         self.weight = {torch.float32: transformed.view(PATCH**2, weight.shape[1], weight.shape[0])}
-        self.inputs, self.outputs = _of_tiles(inputs), _of_tiles(outputs)
+        self.inputs, self.outputs = of_tiles(inputs), of_tiles(outputs)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Correlate (clips, inputs, height, width), zero-padded by one; the same size with ``outputs`` channels."""
@@ -133,7 +138,7 @@ class Winograd(nn.Module):
 
     def __init__(self, convolution: nn.Conv2d) -> None:
         super().__init__()
-        if not _fits(convolution):
+        if not fits(convolution):
             raise ValueError(f"{convolution}: not 3 by 3 with stride 1, padding 1, one group and zeros around")
         weight = convolution.weight.detach()
         self.forwards = _Filters(weight)
@@ -179,7 +184,8 @@ class FromOneChannel(nn.Module):
         return _Scattered.apply(x, self)
 
 
-def _fits(layer: nn.Module) -> bool:
+def fits(layer: nn.Module) -> bool:
+    """Whether it is a convolution of 3 by 3 with stride and padding 1, one group and zeros around."""
     wanted = ((KERNEL, KERNEL), (1, 1), (1, 1), (1, 1), 1, "zeros")
     return isinstance(layer, nn.Conv2d) and wanted == (
         layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.groups, layer.padding_mode,
@@ -215,13 +221,13 @@ def surrogate(model: Network, precision: str = "float32") -> Network:
     The same function up to roundings. Off the processor only BatchNorm is folded.
     """
     copy = folded(model)
-    if copy.mean.device.type != "cpu" or _direct_only.get():
+    if copy.mean.device.type != "cpu" or forced_direct():
         return copy
     for index, layer in enumerate(copy.trunk):
         if not isinstance(layer, nn.Conv2d):
             continue
         if layer.in_channels == 1:
             copy.trunk[index] = FromOneChannel(layer)
-        elif _fits(layer) and min(layer.in_channels, layer.out_channels) >= FEWEST_CHANNELS and pays(precision):
+        elif fits(layer) and min(layer.in_channels, layer.out_channels) >= FEWEST_CHANNELS and pays(precision):
             copy.trunk[index] = Winograd(layer)
     return copy

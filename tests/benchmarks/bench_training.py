@@ -11,6 +11,7 @@ import torch
 
 from mer_lib.precision import bfloat16_speedup
 from mer_lib.training import TrainingSettings, _Trainer
+from mer_lib.winograd import direct_only
 from tests.benchmarks.contenders import published
 from tests.benchmarks.measuring import Duel, Size, faster
 from tests.benchmarks.report import Report, Row
@@ -29,7 +30,9 @@ def trainer(system: str, size: Size, clips: dict, spectrograms: torch.Tensor, pr
 
 
 def contiguous(trained: _Trainer) -> _Trainer:
-    """With weights laid out as torch lays them out by itself."""
+    """With weights laid out as torch lays them out by itself, and its convolutions."""
+    with direct_only():
+        trained.to("cpu")
     trained.model.to(memory_format=torch.contiguous_format)
     return trained
 
