@@ -27,7 +27,7 @@ from mer_lib.places import atomic_write, file_stems
 from mer_lib.precision import check_device
 from mer_lib.preparation import Prepared
 from mer_lib.rendering import render_attack
-from mer_lib.runs import Run, RunError, provenance
+from mer_lib.runs import Run, RunError, digests_of, provenance
 
 RESULTS = (
     "study", "corpus", "split", "system", "seed", "width", "epochs", "attack", "method", "domain", "epsilon", "steps",
@@ -108,7 +108,7 @@ def attack_run(
     }
     if (folder / "metrics.json").is_file():
         known = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        if known["about"] == about:
+        if known["about"] in [about | {"weights_sha256": digest} for digest in digests_of(run.info)]:
             return complete(pd.DataFrame([known["row"]]))
         (folder / "metrics.json").unlink()  # made by other weights or settings
     rows = prepared.split(run.info["split"])[clips]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -16,20 +17,26 @@ from torch import nn
 from mer_lib.places import atomic_write, written
 
 PRECISIONS = ("float32", "bfloat16", "auto")
+FEW, HOPELESS = 3, 0.5
 
 
 def times_as_fast(plain: Callable[[], object], other: Callable[[], object], rounds: int) -> float:
     """How many times as fast the second is: both run in turn, the shortest of each counts, so that other work does not.
 
-    A first round only warms up.
+    A first round only warms up. Where the second is hopeless (bfloat16 without units for it) a few rounds are enough.
     """
-    taken = np.empty((rounds + 1, 2))
-    for row in taken:
-        for index, run in enumerate((plain, other)):
+    taken: list[list[float]] = []
+    while len(taken) <= rounds and not (len(taken) > FEW and _ratio(taken) < HOPELESS):
+        taken.append([])
+        for run in (plain, other):
             start = time.perf_counter()
             run()
-            row[index] = time.perf_counter() - start
-    shortest = taken[1:].min(axis=0)
+            taken[-1].append(time.perf_counter() - start)
+    return _ratio(taken)
+
+
+def _ratio(taken: list[list[float]]) -> float:
+    shortest = np.array(taken[1:]).min(axis=0)
     return float(shortest[0] / shortest[1])
 
 
@@ -66,16 +73,26 @@ def resolve(precision: str, device: str = "cpu") -> str:
     """ "float32" or "bfloat16"; "auto" takes bfloat16 where it is measured to be at least 1.2 times as fast.
 
     The measurement is made once a kind of device and kept in ``runs/.bfloat16-speedup.json`` (of another device than
-    the processor its name is added); remove that file to measure again.
+    the processor its name is added); remove that file to measure again. "bfloat16" is taken as asked, with a warning
+    where it is slower by far.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"unknown precision {precision!r}: one of {', '.join(PRECISIONS)}")
     check_device(device)
-    if precision != "auto":
+    if precision == "float32":
         return precision
     kind = torch.device(device).type
     name = "bfloat16-speedup" if kind == "cpu" else f"bfloat16-speedup-{kind}"
-    return "bfloat16" if measured_once(name, lambda: bfloat16_speedup(device=device)) >= 1.2 else "float32"
+    speedup = measured_once(name, lambda: bfloat16_speedup(device=device))
+    if precision == "bfloat16":
+        if speedup < HOPELESS:
+            warnings.warn(
+                f"bfloat16 takes {1 / speedup:.0f} times as long as float32 on this machine, whose processor has no "
+                "units for it: precision 'auto' takes what is faster",
+                stacklevel=2,
+            )
+        return precision
+    return "bfloat16" if speedup >= 1.2 else "float32"
 
 
 def check_device(device: str) -> str:

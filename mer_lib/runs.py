@@ -194,6 +194,15 @@ def read_info(folder: str | Path) -> dict:
     return info
 
 
+def digests_of(info: dict) -> set[str]:
+    """The digests by which results of a run are its own: of its weights, and of those it is a copy of.
+
+    A copy in half precision (workflow/kept_weights.py) answers as the network that was attacked, up to .001.
+    """
+    copied = info.get("kept_in_half_precision", {}).get("of_weights_sha256")
+    return {info["weights_sha256"], *([copied] if copied else [])}
+
+
 def load_run(folder: str | Path) -> Run:
     """Read a finished run.
 

@@ -8,7 +8,14 @@ import torch
 from mer_lib import precision
 
 
-def test_what_is_asked_for_is_taken():
+@pytest.fixture(autouse=True)
+def other_folder(monkeypatch, tmp_path):
+    """Nothing measured here is kept."""
+    monkeypatch.setenv("MER_DATA", str(tmp_path))
+
+
+def test_what_is_asked_for_is_taken(monkeypatch):
+    monkeypatch.setattr(precision, "bfloat16_speedup", lambda **_: 0.9)
     assert precision.resolve("float32") == "float32" and precision.resolve("bfloat16") == "bfloat16"
     with pytest.raises(ValueError, match="half"):
         precision.resolve("half")
@@ -29,6 +36,28 @@ def test_one_machine_makes_one_choice(monkeypatch, tmp_path):
     first = precision.resolve("auto")
     monkeypatch.setattr(precision, "bfloat16_speedup", lambda **_: 0.5)  # a busy moment
     assert precision.resolve("auto") == first == "bfloat16"
+
+
+def test_bfloat16_where_it_is_slower_by_far_comes_with_a_warning_that_names_the_way_out(monkeypatch):
+    monkeypatch.setattr(precision, "bfloat16_speedup", lambda **_: 0.022)
+    with pytest.warns(UserWarning, match="45 times as long as float32 on this machine.*'auto'"):
+        assert precision.resolve("bfloat16") == "bfloat16"
+    assert precision.resolve("auto") == "float32"
+
+
+def test_what_is_hopeless_is_not_measured_for_long(monkeypatch):
+    clock, calls = iter(range(1000)), []
+    monkeypatch.setattr(precision.time, "perf_counter", lambda: float(next(clock)))
+
+    def slow() -> None:
+        calls.append("slow")
+        for _ in range(8):
+            next(clock)
+
+    assert precision.times_as_fast(lambda: calls.append("plain"), slow, 15) == pytest.approx(1 / 9)
+    assert calls == ["plain", "slow"] * 4
+    calls.clear()
+    assert precision.times_as_fast(slow, lambda: calls.append("other"), 15) == 9 and len(calls) == 32
 
 
 def test_the_speedup_is_a_ratio_of_times():

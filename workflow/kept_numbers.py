@@ -5,9 +5,10 @@
 
 A long study need not live in one place and one night. ``keep`` copies what each finished and attacked run has to say
 (run.json, history.csv, attacks.csv, the tables of its attacks; no weights, no sound) to ``figures/<study>/runs``;
-``restore`` puts back what is missing in ``data/runs/<study>``. Notebook 08 then counts restored runs like any other,
-and the launcher trains and attacks only those that are in neither place. Notebooks that need a network itself (06, 07,
-09 to 12) need its run trained again.
+``restore`` puts back what is missing in ``data/runs/<study>``, with the networks that are kept in half precision
+(kept_weights.py). Notebook 08 then counts restored runs like any other, and the launcher trains and attacks only those
+that are in neither place. Notebooks that need a network itself (06, 07, 09 to 12) need one that is kept, or its run
+trained again.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from mer_lib.places import atomic_write, figures, runs_folder
 from mer_lib.runs import RunError, read_info
+from workflow.kept_weights import restore_weights
 
 # In the order of their making: the marks of a finished training and of finished attacks follow what they stand for.
 TABLES = ("history.csv", "run.json", "attacks/*/*.csv", "attacks/*/metrics.json", "attacks.csv")
@@ -68,6 +70,8 @@ def main() -> None:
         sys.exit(f"{source}: no attacked run of study {chosen.study!r} here")
     copied = copy_numbers(source, target)
     print(f"{target}: {len(copied)} run(s) copied{': ' if copied else ', all were there'}{', '.join(copied)}")
+    if chosen.what == "restore" and (networks := restore_weights(chosen.study)):
+        print(f"with the networks of {', '.join(networks)}, in half precision")
 
 
 if __name__ == "__main__":

@@ -4,13 +4,15 @@
 
 Matrices and convolutions are stored as float16, all else as it is; networks compute in float32 as before. So this is
 another network by a rounding: run.json says so, with the digest of the original, and its clean figures are those of
-what is kept. Copied to data/runs/<study>/<system>/seed-<n> it is a finished run that can be attacked and explained.
+what is kept. `kept_numbers.py restore` puts it in data/runs/<study>/<system>/seed-<n>, a finished run that can be
+attacked and explained.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from mer_lib.metrics import mean_absolute_error, mean_correlation
 from mer_lib.models import predict
 from mer_lib.places import atomic_write, figures, prepared_folder, run_folder
 from mer_lib.prepared import load_prepared
-from mer_lib.runs import Run, load_run, load_weights, weights_digest
+from mer_lib.runs import Run, digests_of, load_run, load_weights, read_info, weights_digest
 
 
 def keep_weights(study: str, system: str, seed: int) -> Run:
@@ -60,6 +62,26 @@ def keep_weights(study: str, system: str, seed: int) -> Run:
     text = json.dumps(info, indent=1, allow_nan=False)
     atomic_write(target / "run.json", lambda part: part.write_text(text, encoding="utf-8"))
     return load_run(target)
+
+
+def restore_weights(study: str) -> list[str]:
+    """Put a study's kept networks where its runs are and have no weights; the names of the runs.
+
+    Their run.json says that they are copies, and of which weights: attacks on those stay theirs (mer_lib.runs).
+    """
+    restored = []
+    for kept in sorted((figures() / study / "weights").glob("*/run.json")):
+        run = load_run(kept.parent)
+        target = run_folder(study, run.info["system"], run.info["seed"])
+        if (target / "weights.safetensors").is_file():
+            continue
+        if (target / "run.json").is_file() and not digests_of(read_info(target)) & digests_of(run.info):
+            continue  # numbers of another training
+        for name in ("history.csv", "weights.safetensors", "run.json"):
+            source = kept.with_name(name)
+            atomic_write(target / name, lambda part, source=source: shutil.copyfile(source, part))
+        restored.append(f"{run.info['system']}/{target.name}")
+    return restored
 
 
 def main() -> None:
