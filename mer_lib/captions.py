@@ -36,6 +36,13 @@ def _rate(rates: pd.Series) -> str:
     return "" if set(rates) == {PUBLISHED_RATE} else f" at a learning rate of {_values(rates)}"
 
 
+def _rarer(results: pd.DataFrame) -> str:
+    """Attacks that not every network has had, as an aside."""
+    networks = results.groupby("attack")[["system", "seed"]].apply(lambda rows: len(rows.drop_duplicates()))
+    fewer = [f"{plain(attack)} on {count}" for attack, count in networks.items() if count < networks.max()]
+    return f" (fewer networks under some attacks: {', '.join(fewer)} of {networks.max()})" if fewer else ""
+
+
 def study_caption(results: pd.DataFrame) -> str:
     """The line under every figure of a study: where its numbers come from and how far they carry."""
     seeds = results.groupby("system")["seed"].nunique()
@@ -44,7 +51,7 @@ def study_caption(results: pd.DataFrame) -> str:
         f"{_values(results['split'])} split, {_values(results['clips'])} test clips",
         f"width {_values(results['width'])}, at most {_values(results['epochs'])} epochs"
         + _rate(results["learning_rate"]),
-        "seeds: " + ", ".join(f"{system} {seeds[system]}" for system in SYSTEMS if system in seeds.index),
+        "seeds: " + ", ".join(f"{system} {seeds[system]}" for system in SYSTEMS if system in seeds.index) + _rarer(results),
     ]
     kinds = set(results["midlevel_kind"].dropna()) - {"annotated", "not used", "none"}
     if kinds and any("M" in system for system in results["system"]):

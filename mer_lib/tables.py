@@ -153,7 +153,9 @@ def robustness_table(results: pd.DataFrame) -> pd.DataFrame:
         "corr_change": "change of corr", "snr_db_median": "SNR (dB)",
     }  # fmt: skip
     rows = with_changes(results)
-    means = rows.groupby(["attack", "system"], sort=False)[list(columns)].mean().rename(columns=columns)
+    networks = rows.groupby(["attack", "system"], sort=False)
+    means = networks[list(columns)].mean().rename(columns=columns)
+    means.insert(0, "seeds", networks["seed"].nunique())
     order = [(a, s) for a in dict.fromkeys(rows["attack"]) for s in SYSTEMS if (a, s) in means.index]
     return means.reindex(pd.MultiIndex.from_tuples(order, names=["attack", "system"]))
 

@@ -205,6 +205,17 @@ def test_changes_are_differences_and_the_spread_divides():
     assert tables.with_changes(constant)["change_over_spread"].isna().all()
 
 
+def test_a_caption_names_attacks_that_not_every_network_has_had():
+    results = results_frame(seeds=2)
+    assert "fewer networks" not in captions.study_caption(results)
+    rare = (results["attack"] == results["attack"].iloc[0]) & (results["seed"] == 1) & (results["system"] == "A2E")
+    count, attack = results[["system", "seed"]].drop_duplicates().shape[0], results["attack"].iloc[0]
+    expected = f"(fewer networks under some attacks: {attack} on {count - 1} of {count})"
+    assert expected in captions.study_caption(results[~rare])
+    seeds = tables.robustness_table(results[~rare])["seeds"]
+    assert seeds[attack]["A2E"] == 1 and (seeds.drop((attack, "A2E")) == 2).all()
+
+
 def test_the_caption_says_what_limits_the_numbers():
     few, enough = captions.study_caption(results_frame(seeds=2)), captions.study_caption(results_frame(seeds=5))
     assert "simulated listeners" in few and "width 0.25" in few and "36 test clips" in few and "A2E 2" in few
