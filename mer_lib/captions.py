@@ -51,7 +51,9 @@ def study_caption(results: pd.DataFrame) -> str:
         f"{_values(results['split'])} split, {_values(results['clips'])} test clips",
         f"width {_values(results['width'])}, at most {_values(results['epochs'])} epochs"
         + _rate(results["learning_rate"]),
-        "seeds: " + ", ".join(f"{system} {seeds[system]}" for system in SYSTEMS if system in seeds.index) + _rarer(results),
+        "seeds: "
+        + ", ".join(f"{system} {seeds[system]}" for system in SYSTEMS if system in seeds.index)
+        + _rarer(results),
     ]
     kinds = set(results["midlevel_kind"].dropna()) - {"annotated", "not used", "none"}
     if kinds and any("M" in system for system in results["system"]):

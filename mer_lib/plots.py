@@ -33,6 +33,7 @@ PALETTE = {
 }  # fmt: skip
 MARKERS = {"A2E": "o", "A2B2E": "s", "A2M2E": "D", "aA2E": "^", "aA2B2E": "v", "aA2M2E": "P"}
 CLEAN, ATTACKED, RATED, SECOND = "#0072B2", "#D55E00", "#222222", "#009E73"
+CAPTION_SIZE, CAPTION_SPACING, CAPTION_LINES = 8, 1.25, 2  # points, lines, lines that figures have room for
 STYLE = {
     **sns.axes_style("whitegrid"),
     "font.size": 10, "axes.titlesize": 10.5, "axes.labelsize": 10, "legend.fontsize": 9, "xtick.labelsize": 9,
@@ -75,7 +76,11 @@ def finish(figure: Figure, title: str, caption: str) -> Figure:
         figure.suptitle(text, x=0.01, ha="left", fontsize=12, fontweight="bold", parse_math=False)
     if caption:
         text = textwrap.fill(caption, int(width * 16))
-        figure.supxlabel(text, x=0.01, ha="left", fontsize=8, color="0.35", linespacing=1.25, parse_math=False)
+        more = max(0, text.count("\n") + 1 - CAPTION_LINES)  # a long caption takes no room from the axes
+        figure.set_figheight(figure.get_figheight() + more * CAPTION_SIZE * CAPTION_SPACING / 72)
+        figure.supxlabel(
+            text, x=0.01, ha="left", fontsize=CAPTION_SIZE, color="0.35", linespacing=CAPTION_SPACING, parse_math=False
+        )
     return figure
 
 

@@ -307,3 +307,13 @@ def test_audibility_shows_every_clip_that_was_changed():
     left, right = figure.axes[0].get_xlim()
     assert left > right, "more audible to the right"
     assert [axis.get_title() for axis in figure.axes][::2] == list(perceptibility_plots.WORDS.values())
+
+
+@pytest.mark.parametrize("words", [5, 60, 250])
+def test_a_caption_never_lies_on_the_axes(words):
+    figure, axes = plots.panels(1, 2, height=1.8)
+    axes[0, 0].set(xlabel="below", title="above")
+    plots.finish(figure, "A title", "caption " * words)
+    figure.canvas.draw()
+    caption = figure._supxlabel.get_window_extent()
+    assert all(axis.get_tightbbox().y0 >= caption.y1 and axis.get_window_extent().height > 40 for axis in axes.flat)
