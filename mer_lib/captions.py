@@ -58,6 +58,8 @@ def study_caption(results: pd.DataFrame) -> str:
     kinds = set(results["midlevel_kind"].dropna()) - {"annotated", "not used", "none"}
     if kinds and any("M" in system for system in results["system"]):
         parts.insert(1, f"mid-level values {' and '.join(sorted(kinds))}")
+    if "precision" in results and results["precision"].nunique() > 1:
+        parts.append(f"gradients in {_values(results['precision'])}")
     warning = " Fewer than five seeds: intervals are not meaningful." if seeds.min() < ENOUGH_SEEDS else ""
     return "; ".join(parts) + "." + warning
 

@@ -2,8 +2,8 @@
 
 Runs of another corpus are refused, always. Runs or attacks that other releases of the packages made are refused too,
 unless whoever collects them says that they may be mixed: kept numbers may be older than a package (workflow/README.md).
-Commits, threads and kinds of machine may differ: of a study that goes on over weeks they do, and the workflow runs
-again what changed code concerns. They are said instead.
+Commits, threads, kinds of machine and the precision of gradients may differ: of a study that goes on over weeks they
+do, and the workflow runs again what changed code concerns. They are said instead.
 
 Notebook: 08_robustness
 """
@@ -16,7 +16,10 @@ from pathlib import Path
 
 # What numbers are computed with; a local build ("2.13.0+cpu") is no other release
 COMPUTING = ("torch", "torchaudio", "numpy", "scipy", "librosa", "soundfile", "soxr")
-SAID = {"commit": "commits", "threads": "numbers of threads", "machine": "kinds of machine"}
+SAID = {
+    "commit": "commits", "threads": "numbers of threads", "machine": "kinds of machine",
+    "precision": "precisions of gradients",
+}  # fmt: skip
 NAMED = 6  # runs in a message; the others are counted
 
 Made = tuple[str, dict]  # a run or one of its attacks, by name, and its provenance
@@ -25,14 +28,14 @@ Made = tuple[str, dict]  # a run or one of its attacks, by name, and its provena
 def provenances(folder: Path, info: dict, attacks: Iterable[str]) -> list[Made]:
     """What is known of how a run and its attacks came about; what says nothing of it is left out."""
     name = f"{info['system']}/{folder.name}"
-    found = [(name, info.get("provenance"))]
+    found = [(name, info.get("provenance"), info.get("precision_used"))]
     for attack in attacks:
         try:
             about = json.loads((folder / "attacks" / attack / "metrics.json").read_text(encoding="utf-8"))
-            found.append((f"{name}/{attack}", about["provenance"]))
+            found.append((f"{name}/{attack}", about["provenance"], about.get("row", {}).get("precision")))
         except (OSError, ValueError, KeyError, TypeError):
             continue
-    return [(name, provenance) for name, provenance in found if isinstance(provenance, dict)]
+    return [(name, made | {"precision": precision}) for name, made, precision in found if isinstance(made, dict)]
 
 
 def groups(made: Iterable[tuple[str, object]]) -> dict[str, list[str]]:

@@ -102,7 +102,8 @@ def test_captions_are_plain_in_markdown_and_in_figures(name, tmp_path):
     info = {**about, **made, "clips": {"test": 4}, "excerpt_seconds": 10, "shortcut": {"strength": 0}}
     info["settings"] = {"learning_rate": 0.0005}
     row = {**about, **made, "clips": 4, "width": 1.0, "epochs": 2, "learning_rate": 0.0005}
-    results = pd.DataFrame([row])
+    rows = [row | {"attack": "bim"}, row | {"attack": name}, row | {"attack": "bim", "seed": 2}]
+    results = pd.DataFrame(rows)
     for caption in (captions.corpus_caption(info), captions.run_caption(info), captions.study_caption(results)):
         assert Elements(markdown2html(f"*{caption}*")).harmless({"p", "em"})
         assert "$" not in caption

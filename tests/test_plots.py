@@ -222,6 +222,9 @@ def test_the_caption_says_what_limits_the_numbers():
     assert "intervals are not meaningful" in few and "intervals" not in enough
     mixed = results_frame().assign(midlevel_kind="not used")
     assert "not used" not in captions.study_caption(mixed)
+    both = results_frame().assign(precision=["bfloat16", "float32"] * (len(results_frame()) // 2))
+    assert "gradients in bfloat16 and float32" in captions.study_caption(both)
+    assert "gradients" not in captions.study_caption(both.assign(precision="float32"))
     human = results_frame(seeds=5).assign(ratings_kind="human listeners", midlevel_kind="computed")
     assert "simulated" not in captions.study_caption(human) and "computed" in captions.study_caption(human)
 

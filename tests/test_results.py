@@ -109,6 +109,21 @@ def test_kept_runs_of_an_earlier_commit_count_and_are_named():
     assert "numbers of threads: 1 (A2E/seed-6, " in said and "2 (aA2E/seed-21)" in said
 
 
+def test_gradients_of_another_precision_are_said_of_runs_and_attacks():
+    write_run("aA2E", 21)
+    for system, seed, precision in (("A2E", 6, "float32"), ("aA2E", 21, "bfloat16")):
+        folder = run_folder("mine", system, seed)
+        for path, said in (
+            (folder / "run.json", {"precision_used": precision}),
+            (folder / "attacks" / "bim" / "metrics.json", {"row": {"precision": precision}}),
+        ):
+            path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | said), "utf-8")
+    (kinds,) = results.differing("mine")[1]
+    assert kinds == (
+        "precisions of gradients: float32 (A2E/seed-6, A2E/seed-6/bim), bfloat16 (aA2E/seed-21, aA2E/seed-21/bim)"
+    )
+
+
 def test_of_many_runs_some_are_named_and_the_others_counted():
     for seed in range(21, 31):
         write_run("aA2E", seed, **newer(numpy="2.5.0"))
