@@ -84,6 +84,20 @@ def of_tiles(matrix: Tensor) -> Tensor:
     return torch.kron(matrix, matrix).float()
 
 
+def tiles_along(size: int) -> int:
+    """How many tiles cover so many cells."""
+    return -(-size // TILE)
+
+
+def patches(images: Tensor, inputs: Tensor) -> Tensor:
+    """Transformed patches of zero-padded images, (clips, height, width, channels) -> (36, tiles, channels)."""
+    _, height, width, channels = images.shape
+    border = KERNEL // 2
+    down, right = (tiles_along(size) * TILE + border - size for size in (height, width))
+    cut = functional.pad(images, (0, 0, border, right, border, down)).unfold(1, PATCH, TILE).unfold(2, PATCH, TILE)
+    return (inputs @ cut.permute(4, 5, 0, 1, 2, 3).reshape(PATCH**2, -1)).view(PATCH**2, -1, channels)
+
+
 class _Filters:
     """A kernel (outputs, inputs, 3, 3), transformed once, and what applies it."""
 
@@ -97,19 +111,14 @@ class _Filters:
         """Correlate (clips, inputs, height, width), zero-padded by one; the same size with ``outputs`` channels."""
         if x.dtype not in self.weight:
             self.weight[x.dtype] = self.weight[torch.float32].to(x.dtype)
-        clips = max(1, TILES_AT_ONCE // (-(-x.shape[2] // TILE) * -(-x.shape[3] // TILE)))
+        clips = max(1, TILES_AT_ONCE // (tiles_along(x.shape[2]) * tiles_along(x.shape[3])))
         parts = [self._apply(part, self.weight[x.dtype]) for part in x.split(clips)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _apply(self, x: Tensor, weight: Tensor) -> Tensor:
-        clips, channels, height, width = x.shape
-        rows, columns = -(-height // TILE), -(-width // TILE)
-        border = KERNEL // 2
-        missing = (border, columns * TILE + border - width, border, rows * TILE + border - height)
-        padded = functional.pad(x.permute(0, 2, 3, 1), (0, 0, *missing))
-        tiles = padded.unfold(1, PATCH, TILE).unfold(2, PATCH, TILE)  # clips, rows, columns, channels, 6, 6
-        tiles = tiles.permute(4, 5, 0, 1, 2, 3).reshape(PATCH**2, -1)
-        products = torch.bmm((self.inputs.to(x.dtype) @ tiles).view(PATCH**2, -1, channels), weight)
+        clips, _, height, width = x.shape
+        rows, columns = tiles_along(height), tiles_along(width)
+        products = torch.bmm(patches(x.permute(0, 2, 3, 1), self.inputs.to(x.dtype)), weight)
         found = (self.outputs.to(x.dtype) @ products.view(PATCH**2, -1)).view(TILE, TILE, clips, rows, columns, -1)
         found = found.permute(2, 3, 0, 4, 1, 5).reshape(clips, rows * TILE, columns * TILE, -1)
         return found[:, :height, :width].permute(0, 3, 1, 2)

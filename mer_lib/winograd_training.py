@@ -20,27 +20,24 @@ from torch.nn import functional
 
 from mer_lib.models import Network, Prediction
 from mer_lib.precision import measured_once, times_as_fast
-from mer_lib.winograd import KERNEL, PATCH, TILE, WORTH_IT, fits, forced_direct, of_tiles, transforms
+from mer_lib.winograd import (
+    KERNEL,
+    PATCH,
+    TILE,
+    WORTH_IT,
+    fits,
+    forced_direct,
+    of_tiles,
+    patches,
+    tiles_along,
+    transforms,
+)
 
 TILES_AT_ONCE = 256  # fewer than for frozen weights: three products' numbers are to stay in the cache
 FEWEST_CHANNELS = 64
 FEWEST_NUMBERS = 80_000  # channels x height x width of one clip; below, moving numbers costs what is saved
 
 _INPUTS, _KERNELS, _OUTPUTS = (of_tiles(matrix) for matrix in transforms())
-
-
-def _tiles(size: int) -> int:
-    return -(-size // TILE)
-
-
-def _patches(x: Tensor) -> Tensor:
-    """Transformed patches of zero-padded images, (clips, height, width, channels) -> (36, tiles, channels)."""
-    _, height, width, channels = x.shape
-    border = KERNEL // 2
-    missing = (border, _tiles(width) * TILE + border - width, border, _tiles(height) * TILE + border - height)
-    patches = functional.pad(x, (0, 0, *missing)).unfold(1, PATCH, TILE).unfold(2, PATCH, TILE)
-    flat = patches.permute(4, 5, 0, 1, 2, 3).reshape(PATCH**2, -1)
-    return (_INPUTS @ flat).view(PATCH**2, -1, channels)
 
 
 def _from_products(products: Tensor, out: Tensor) -> None:
@@ -53,17 +50,17 @@ def _from_products(products: Tensor, out: Tensor) -> None:
 def _to_products(gradient: Tensor) -> Tensor:
     """The transposed of :func:`_from_products`: (clips, height, width, channels) -> (36, tiles, channels)."""
     clips, height, width, channels = gradient.shape
-    rows, columns = _tiles(height), _tiles(width)
+    rows, columns = tiles_along(height), tiles_along(width)
     padded = functional.pad(gradient, (0, 0, 0, columns * TILE - width, 0, rows * TILE - height))
     tiles = padded.view(clips, rows, TILE, columns, TILE, channels).permute(2, 4, 0, 1, 3, 5).reshape(TILE**2, -1)
     return (_OUTPUTS.t() @ tiles).view(PATCH**2, -1, channels)
 
 
-def _from_patches(patches: Tensor, shape: torch.Size) -> Tensor:
-    """The transposed of :func:`_patches`: overlapping patches are added into images of the given shape."""
+def _from_patches(gradient: Tensor, shape: torch.Size) -> Tensor:
+    """The transposed of :func:`mer_lib.winograd.patches`: what overlaps is added, in images of the given shape."""
     clips, height, width, channels = shape
-    rows, columns, border = _tiles(height), _tiles(width), KERNEL // 2
-    parts = (_INPUTS.t() @ patches.view(PATCH**2, -1)).view(PATCH, PATCH, clips, rows, columns, channels)
+    rows, columns, border = tiles_along(height), tiles_along(width), KERNEL // 2
+    parts = (_INPUTS.t() @ gradient.view(PATCH**2, -1)).view(PATCH, PATCH, clips, rows, columns, channels)
     image = parts.new_zeros(clips, rows + 1, TILE, columns + 1, TILE, channels)
     tiles, rest = image.permute(2, 4, 0, 1, 3, 5), PATCH - TILE
     tiles[:, :, :, :rows, :columns] = parts[:TILE, :TILE]
@@ -81,11 +78,11 @@ class _Tiled(torch.autograd.Function):
         kernels = (_KERNELS @ weight.permute(2, 3, 1, 0).reshape(KERNEL**2, -1)).view(PATCH**2, inputs, outputs)
         images = x.permute(0, 2, 3, 1)
         clips, height, width, _ = images.shape
-        rows, columns = _tiles(height), _tiles(width)
+        rows, columns = tiles_along(height), tiles_along(width)
         ctx.at_once = max(1, TILES_AT_ONCE // (rows * columns))
         found, kept = x.new_empty(clips, rows, TILE, columns, TILE, outputs), []
         for part, out in zip(images.split(ctx.at_once), found.split(ctx.at_once), strict=True):
-            kept.append(_patches(part))
+            kept.append(patches(part, _INPUTS))
             _from_products(torch.bmm(kept[-1], kernels), out)
         ctx.save_for_backward(kernels, *kept)
         ctx.shape = images.shape
@@ -97,9 +94,9 @@ class _Tiled(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor]:
         kernels, *kept = ctx.saved_tensors
         of_kernels, of_inputs = torch.zeros_like(kernels), []
-        for patches, part in zip(kept, gradient.permute(0, 2, 3, 1).split(ctx.at_once), strict=True):
+        for transformed, part in zip(kept, gradient.permute(0, 2, 3, 1).split(ctx.at_once), strict=True):
             products = _to_products(part)
-            of_kernels.baddbmm_(patches.transpose(1, 2), products)
+            of_kernels.baddbmm_(transformed.transpose(1, 2), products)
             if ctx.needs_input_grad[0]:
                 of_patches = torch.bmm(products, kernels.transpose(1, 2))
                 of_inputs.append(_from_patches(of_patches, (len(part), *ctx.shape[1:])))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import soundfile
+import torch
 
 from mer_lib.audio import EXCERPT_SAMPLES, SAMPLE_RATE
 from mer_lib.dataset import EMOTIONS, MIDLEVEL
@@ -79,3 +80,8 @@ def small_prepared(folder: Path, clips: int = 20, midlevel: bool = True, seed: i
     }
     atomic_write(folder / "info.json", lambda part: part.write_text(json.dumps(info)))
     return load_prepared(folder)
+
+
+def drawn(seed: int, *shape: int) -> torch.Tensor:
+    """Normal numbers, the same for a seed whatever was drawn before."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))

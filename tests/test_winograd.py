@@ -14,10 +14,7 @@ from mer_lib import winograd
 from mer_lib.bim import BIM
 from mer_lib.models import Network, build, folded
 from mer_lib.winograd import FromOneChannel, Winograd, direct_only, surrogate, transforms
-
-
-def drawn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+from tests.small import drawn
 
 
 def layer(inputs: int, outputs: int, bias: bool = True, **keywords: int) -> nn.Conv2d:

@@ -16,10 +16,7 @@ from mer_lib.models import build
 from mer_lib.runs import RunError, as_asked
 from mer_lib.winograd import direct_only
 from mer_lib.winograd_training import form_of_convolutions, tiled, training_form
-
-
-def drawn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+from tests.small import drawn
 
 
 def with_gradients(found: torch.Tensor, *leaves: torch.Tensor) -> list[torch.Tensor]:
