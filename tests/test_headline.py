@@ -1,0 +1,56 @@
+"""The README's tables say what the committed results say, seed by seed."""
+
+import pandas as pd
+import pytest
+
+from mer_lib.places import ROOT
+from workflow import headline
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_is_up_to_date():
+    assert headline.with_tables(README) == README, "python workflow/headline.py writes its tables anew"
+
+
+def test_a_wrong_figure_does_not_stay():
+    block = next(mark for mark in headline.BLOCK.finditer(README) if mark["name"] == "soundtracks")
+    wrong = README[: block.start()] + block[0].replace("| A2E | .73", "| A2E | .99") + README[block.end() :]
+    assert wrong != README and headline.with_tables(wrong) == README
+
+
+def test_marks_that_do_not_fit_are_named():
+    with pytest.raises(ValueError, match="soundtracks-budgets"):
+        headline.with_tables(README.replace("<!-- table: soundtracks-budgets -->", ""))
+
+
+@pytest.mark.parametrize("system", ["A2E", "A2M2E"])
+def test_rises_are_those_of_the_clips(system):
+    """Recomputed from every clip's answers, as the runs keep them."""
+    results = headline.results_of("soundtracks")
+    seeds = results.loc[results["system"] == system, "seed"].unique()
+    rises = []
+    for seed in seeds:
+        run = ROOT / "figures" / "soundtracks" / "runs" / system / f"seed-{seed}"
+        clips = pd.read_csv(run / "attacks" / "bim-spec-0.1" / "predictions.csv")
+        rises.append(((clips["attacked"] - clips["rating"]).abs() - (clips["clean"] - clips["rating"]).abs()).mean())
+    column = headline.Column("", "soundtracks", "mae_change", "bim-spec-0.1", 4)
+    assert headline.cell(column, system) == headline.told(rises, 4)
+
+
+@pytest.mark.parametrize(
+    "values, text",
+    [([], "–"), ([0.738], ".74"), ([-0.049, 1.02], "-.05, 1.02"), ([0.7, 0.72, 0.74], ".72 ± .02")],
+)
+def test_few_seeds_are_shown_one_by_one(values, text):
+    assert headline.told(values, 2) == text
+
+
+def test_a_seed_without_an_attack_is_counted(monkeypatch):
+    rows = pd.DataFrame(
+        {"system": "A2E", "seed": [1, 1, 2, 3], "attack": ["a", "b", "b", "b"], "mae_change": [0.1, 0.2, 0.3, 0.4]}
+    )
+    monkeypatch.setattr(headline, "results_of", lambda study: rows)
+    assert headline.cell(headline.Column("", "", "mae_change", "a", 1), "A2E") == ".1 (1 of 3 seeds)"
+    assert headline.cell(headline.Column("", "", "mae_change", "b", 1), "A2E") == ".3 ± .1"
+    assert headline.cell(headline.Column("", "", headline.SEEDS, digits=0), "A2E") == "1, 2, 3"

@@ -1,0 +1,165 @@
+"""The README's tables of results, written from the studies' committed results.csv.
+
+    python workflow/headline.py
+
+replaces what stands in README.md between ``<!-- table: NAME -->`` and ``<!-- end of table -->``. Up to two seeds are
+shown one by one, in the order in which they were kept; of three or more mean ± standard deviation over the seeds.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import pandas as pd
+
+from mer_lib.models import SYSTEMS
+from mer_lib.places import ROOT, atomic_write
+from mer_lib.tables import published_table, with_changes
+
+ENOUGH_FOR_A_SPREAD = 3
+NOTHING = "–"
+BLOCK = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+
+
+class Column(NamedTuple):
+    """A measure of a study's results.csv; without an attack, of the clean clips; SEEDS lists the runs."""
+
+    title: str
+    study: str
+    measure: str
+    attack: str | None = None
+    digits: int = 3
+
+
+class Published(NamedTuple):
+    """A figure of the paper, with its spread over the published seeds where that is known."""
+
+    title: str
+    mean: str
+    spread: str | None = None
+
+
+SEEDS = "seed"
+REAL, GROUPED, ETUDES = "soundtracks", "soundtracks-grouped", "companions"
+CORRELATION = Published("published: corr.", "corr_mean", "corr_std")
+RISE = Published("published: rise, budget not enforced", "mae_rise")
+TABLES: dict[str, Sequence[Column | Published]] = {
+    "companions": (
+        CORRELATION,
+        RISE,
+        Column("corr.", ETUDES, "corr_clean", digits=2),
+        Column("rise at .03", ETUDES, "mae_change", "bim-spec-0.03"),
+        Column("rise at .1", ETUDES, "mae_change", "bim-spec-0.1"),
+        Column("rise / spread at .1", ETUDES, "change_over_spread", "bim-spec-0.1", 2),
+        Column("corr. at .1", ETUDES, "corr_attacked", "bim-spec-0.1", 2),
+        Column("rise at 30 dB SNR", ETUDES, "mae_change", "bim-wave-30db"),
+        Column("training, s", ETUDES, "train_seconds", digits=0),
+    ),
+    "soundtracks": (
+        CORRELATION,
+        Published("published: MAE", "mae_mean", "mae_std"),
+        RISE,
+        Column("ours, published split: seeds", REAL, SEEDS, digits=0),
+        Column("corr.", REAL, "corr_clean", digits=2),
+        Column("MAE", REAL, "mae_clean"),
+        Column("rise at .01", REAL, "mae_change", "bim-spec-0.01"),
+        Column("rise at .1", REAL, "mae_change", "bim-spec-0.1"),
+        Column("ours, grouped split: seeds", GROUPED, SEEDS, digits=0),
+        Column("corr.", GROUPED, "corr_clean", digits=2),
+        Column("MAE", GROUPED, "mae_clean"),
+        Column("rise at .01", GROUPED, "mae_change", "bim-spec-0.01"),
+        Column("rise at .1", GROUPED, "mae_change", "bim-spec-0.1"),
+    ),
+    "soundtracks-budgets": (
+        Column(".001", REAL, "mae_change", "bim-spec-0.001", 4),
+        Column(".03", REAL, "mae_change", "bim-spec-0.03"),
+        Column(".3", REAL, "mae_change", "bim-spec-0.3"),
+        Column("APGD, .1", REAL, "mae_change", "apgd-spec-0.1"),
+        Column("published step, 50 steps", REAL, "mae_change", "published-spec"),
+        Column("waveform, .001", REAL, "mae_change", "bim-wave-0.001"),
+        Column("30 dB SNR", REAL, "mae_change", "bim-wave-30db"),
+        Column(".1 / spread", REAL, "change_over_spread", "bim-spec-0.1", 2),
+        Column("30 dB / spread", REAL, "change_over_spread", "bim-wave-30db", 2),
+        Column("corr. at .1", REAL, "corr_attacked", "bim-spec-0.1", 2),
+        Column("corr. at 30 dB", REAL, "corr_attacked", "bim-wave-30db", 2),
+    ),
+}
+
+
+def written(value: float, digits: int) -> str:
+    """A number as the README writes it: ".74", "-.05", "1.02"."""
+    return re.sub(r"^(-?)0\.", r"\1.", f"{value:.{digits}f}")
+
+
+def told(values: Sequence[float], digits: int) -> str:
+    """Seeds one by one where they are few, mean ± standard deviation otherwise."""
+    if len(values) < ENOUGH_FOR_A_SPREAD:
+        return ", ".join(written(value, digits) for value in values) or NOTHING
+    numbers = pd.Series(values)
+    return f"{written(numbers.mean(), digits)} ± {written(numbers.std(), digits)}"
+
+
+@functools.cache
+def results_of(study: str) -> pd.DataFrame:
+    """The committed results of a study, with the changes that the attacks made."""
+    return with_changes(pd.read_csv(ROOT / "figures" / study / "results.csv"))
+
+
+def cell(column: Column | Published, system: str) -> str:
+    """What a table says of a system; a dash where nothing was run or published."""
+    if isinstance(column, Published):
+        known = published_table()
+        if system not in known.index:
+            return NOTHING
+        figures = [known.loc[system, name] for name in (column.mean, column.spread) if name]
+        return " ± ".join(written(figure, 2) for figure in figures)
+    rows = results_of(column.study)
+    rows = rows[rows["system"] == system]
+    runs = rows["seed"].nunique()
+    rows = rows.drop_duplicates("seed") if column.attack is None else rows[rows["attack"] == column.attack]
+    if column.measure == SEEDS:
+        return ", ".join(str(seed) for seed in rows["seed"]) or NOTHING
+    few = f" ({len(rows)} of {runs} seeds)" if 0 < len(rows) < runs else ""
+    return told(list(rows[column.measure]), column.digits) + few
+
+
+def table(name: str) -> str:
+    """One of TABLES in Markdown; systems of which its studies have no run are left out."""
+    columns = TABLES[name]
+    studies = {column.study for column in columns if isinstance(column, Column)}
+    there = pd.concat([results_of(study)["system"] for study in studies])
+    rows = [[system, *(cell(column, system) for column in columns)] for system in SYSTEMS if system in set(there)]
+    lines = [["system", *(column.title for column in columns)], ["---"] * (len(columns) + 1), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def with_tables(text: str) -> str:
+    """The README's text with every table made anew.
+
+    Raises
+    ------
+    ValueError
+        If its marks are not exactly those of TABLES.
+    """
+    marked = [mark["name"] for mark in BLOCK.finditer(text)]
+    if sorted(marked) != sorted(TABLES):
+        raise ValueError(f"README.md marks the tables {', '.join(marked)}; headline.py has {', '.join(TABLES)}")
+    return BLOCK.sub(lambda mark: mark[1] + table(mark["name"]) + mark[3], text)
+
+
+def main() -> None:
+    """Command line."""
+    readme = ROOT / "README.md"
+    text = with_tables(readme.read_text(encoding="utf-8"))
+    atomic_write(readme, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()
