@@ -149,7 +149,9 @@ class BIM:
 
     def __post_init__(self) -> None:
         snr_misplaced = self.snr_db is not None and (self.domain != "waveform" or self.norm != "2")
-        update_misplaced = self.published_update and (self.step_size is None or self.restarts > 1)
+        update_misplaced = self.published_update and (
+            self.step_size is None or self.restarts > 1 or self.domain != "spectrogram"
+        )
         problems = [
             (self.domain not in DOMAINS, f"domain is one of {DOMAINS}"),
             (self.norm not in ("inf", "2"), "norm is 'inf' or '2'"),
@@ -160,7 +162,7 @@ class BIM:
             (self.step_size is not None and not self.step_size > 0, "step_size is positive"),
             (self.precision not in ("float32", "bfloat16"), "precision is 'float32' or 'bfloat16'"),
             (isinstance(self.loss, str) and self.loss != "mse", "loss is 'mse' or a function"),
-            (update_misplaced, "published_update needs a step_size and one start"),
+            (update_misplaced, "published_update needs a step_size, one start and domain 'spectrogram'"),
         ]
         if any(wrong for wrong, _ in problems):
             raise ValueError("BIM: " + "; ".join(text for wrong, text in problems if wrong))

@@ -45,13 +45,11 @@ def by_seed_and_clip(values: pd.DataFrame, systems: Sequence[str], column: str =
     """
     if values.duplicated(["system", "seed", "clip"]).any():
         raise ValueError("a system, seed and clip has several values: choose one attack")
-    parts = [
-        values[values["system"] == name].pivot(index="seed", columns="clip", values=column).dropna(axis=1)
-        for name in systems
-    ]
+    parts = [values[values["system"] == name].pivot(index="seed", columns="clip", values=column) for name in systems]
     seeds = sorted(set.intersection(*(set(part.index) for part in parts)))
+    parts = [part.loc[seeds].dropna(axis=1) for part in parts]
     clips = sorted(set.intersection(*(set(part.columns) for part in parts)))
-    return [part.loc[seeds, clips] for part in parts]
+    return [part[clips] for part in parts]
 
 
 def clip_rises(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -168,8 +166,8 @@ def compare_systems(
     table.insert(table.columns.get_loc("p") + 1, "p_holm", holm(table["p"]) if rows else [])
     reachable = [len(rows) * smallest_p(seeds) <= 1 - level for seeds in table["seeds"]]
     table["verdict"] = [
-        f"untestable with {row.seeds} seed{'s' if row.seeds > 1 else ''}" if not can
-        else "differ" if row.p_holm <= 1 - level else "no difference shown"
+        "differ" if row.p_holm <= 1 - level
+        else "no difference shown" if can else f"untestable with {row.seeds} seed{'s' if row.seeds > 1 else ''}"
         for row, can in zip(table.itertuples(), reachable, strict=True)
     ]  # fmt: skip
     return table

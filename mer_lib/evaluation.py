@@ -8,9 +8,11 @@ Notebook: 06_attack
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
+import shutil
 import time
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ import torch
 
 from mer_lib import metrics
 from mer_lib.audio import write_flac
-from mer_lib.bim import BIM, AttackResult, forward, frozen
+from mer_lib.bim import BIM, AttackResult, Loss, forward, frozen
 from mer_lib.dataset import EMOTIONS, MIDLEVEL
 from mer_lib.models import Prediction
 from mer_lib.perceptibility import perceptibility
@@ -55,12 +57,32 @@ def _check_same_corpus(run: Run, prepared: Prepared) -> None:
                 f"{run.folder} was trained on {run.info['prepared']} ({key} {run.info[key]!r}), "
                 f"not on {prepared.folder} ({prepared.info[key]!r}): attack it on the corpus it was trained on"
             )
+    if run.info.get("excerpt_seed", prepared.info["seed"]) != prepared.info["seed"]:
+        raise RunError(
+            f"{run.folder} was trained on excerpts drawn with seed {run.info['excerpt_seed']}, {prepared.folder} holds "
+            f"those of seed {prepared.info['seed']}: prepare the corpus again"
+        )
 
 
 def _settings(bim: BIM) -> dict:
     relative = {} if type(bim) is BIM else {"method": type(bim).__name__}
-    loss = bim.loss if isinstance(bim.loss, str) else getattr(bim.loss, "__name__", type(bim.loss).__name__)
-    return {**asdict(bim), "loss": loss, **relative}
+    return {**asdict(bim), "loss": _named(bim.loss), **relative}
+
+
+def _named(loss: str | Loss) -> str:
+    """A loss by its name and, where it is a dataclass, a digest of its fields: two of one kind are two losses."""
+    if isinstance(loss, str):
+        return loss
+    if not is_dataclass(loss):
+        return getattr(loss, "__qualname__", type(loss).__name__)
+    values = {field.name: getattr(loss, field.name) for field in fields(loss)}
+    plain = {name: value.tolist() if isinstance(value, torch.Tensor) else repr(value) for name, value in values.items()}
+    return f"{type(loss).__name__}-{hashlib.sha256(json.dumps(plain).encode()).hexdigest()[:12]}"
+
+
+def _without_a_name(loss: str | Loss) -> bool:
+    """Whether nothing tells such a function from another: what it found is never taken for another's."""
+    return "<" in _named(loss)
 
 
 def attack_run(
@@ -108,9 +130,11 @@ def attack_run(
     }
     if (folder / "metrics.json").is_file():
         known = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        if known["about"] in [about | {"weights_sha256": digest} for digest in digests_of(run.info)]:
+        same = [about | {"weights_sha256": digest} for digest in digests_of(run.info)]
+        if known["about"] in same and not _without_a_name(bim.loss):
             return complete(pd.DataFrame([known["row"]]))
-        (folder / "metrics.json").unlink()  # made by other weights or settings
+        (run.folder / "attacks.csv").unlink(missing_ok=True)  # no longer what the run's attacks have come to
+        shutil.rmtree(folder)  # made by other weights or settings; its sounds must not pass for the new ones
     rows = prepared.split(run.info["split"])[clips]
     inputs = attack_inputs(run, prepared, bim.domain, rows)
     begin = time.perf_counter()

@@ -5,10 +5,13 @@ Notebook: 02_train_a2e
 
 from __future__ import annotations
 
+import hashlib
 import json
+import platform
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -40,9 +43,19 @@ def _ratio(taken: list[list[float]]) -> float:
     return float(shortest[0] / shortest[1])
 
 
+def kept_measurement(name: str) -> Path:
+    """``runs/.<name>-<kind of processor>.json``: machines of a cluster share the folder and may differ."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        kind = sorted({line for line in lines if line.startswith(("model name", "flags", "CPU part", "Features"))})
+    except OSError:  # not Linux
+        kind = [platform.processor(), platform.machine()]
+    return written() / "runs" / f".{name}-{hashlib.sha256(repr(kind).encode()).hexdigest()[:8]}.json"
+
+
 def measured_once(name: str, measure: Callable[[], float]) -> float:
-    """What was first measured here: kept as ``runs/.<name>.json``, so that one machine makes one choice."""
-    kept = written() / "runs" / f".{name}.json"
+    """What was first measured here, kept as :func:`kept_measurement` says, so that one machine makes one choice."""
+    kept = kept_measurement(name)
     if not kept.is_file():
         measured = measure()
         try:
@@ -72,7 +85,7 @@ def bfloat16_speedup(rounds: int = 15, device: str = "cpu") -> float:
 def resolve(precision: str, device: str = "cpu") -> str:
     """ "float32" or "bfloat16"; "auto" takes bfloat16 where it is measured to be at least 1.2 times as fast.
 
-    The measurement is made once a kind of device and kept in ``runs/.bfloat16-speedup.json`` (of another device than
+    The measurement is made once a kind of device and kept as :func:`kept_measurement` says (of another device than
     the processor its name is added); remove that file to measure again. "bfloat16" is taken as asked, with a warning
     where it is slower by far.
     """

@@ -25,6 +25,8 @@ def _attacked(study: str) -> Iterator[tuple[Path, dict, pd.DataFrame]]:
     for folder in folders:
         info, table = read_info(folder), pd.read_csv(folder / "attacks.csv")
         prints += [(f"{info['system']}/{folder.name}", str(mark)[:12]) for mark in table["fingerprint"].unique()]
+        if (info["system"], f"seed-{info['seed']}") != (folder.parent.name, folder.name):
+            problems.append(f"{folder} is a copy: it holds {info['system']} seed {info['seed']}; rename or remove it")
         if not set(table["weights_sha256"]) <= digests_of(info):
             problems.append(f"{folder}/attacks.csv comes from other weights than the run has now: attack it again")
         found.append((folder, info, table))

@@ -280,7 +280,7 @@ def as_asked(run: Run, identity: dict) -> Run:
     RunError
         Names what differs.
     """
-    known = dict(run.info)
+    known = {"excerpt_seed": identity.get("excerpt_seed"), **run.info}  # runs by earlier versions do not name it
     if identity["settings"]["precision"] == "auto":
         known["settings"] = {**known["settings"], "precision": "auto"}
     differing = sorted(key for key, value in identity.items() if known.get(key) != value)

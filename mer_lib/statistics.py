@@ -173,7 +173,7 @@ def effect_size(differences: ArrayLike) -> float:
     differences = np.asarray(differences, dtype=np.float64)
     count = len(differences)
     spread = differences.std(ddof=1) if count > 1 else 0.0
-    if spread == 0:
+    if spread <= 1e-12 * np.abs(differences).max(initial=0.0):  # equal numbers have a spread by rounding
         return float("nan")
     return float(differences.mean() / spread * (1 - 3 / (4 * (count - 1) - 1)) if count > 2 else np.nan)
 

@@ -35,6 +35,9 @@ from mer_lib.preparation import Prepared
 from mer_lib.runs import Run, as_asked, load_run, save_run
 from mer_lib.winograd_training import form_of_convolutions, training_form
 
+FEWEST_CLIPS = 2  # with a correlation
+PARTS = {"valid": "validation", "test": "test"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
@@ -195,7 +198,7 @@ class _Trainer:
         return True
 
 
-def _check(system: str, prepared: Prepared) -> None:
+def _check(system: str, prepared: Prepared, split_protocol: str) -> None:
     if system not in SYSTEMS:
         raise ValueError(f"unknown system {system!r}: one of {', '.join(SYSTEMS)}")
     if not np.isfinite(prepared.emotions).any():
@@ -204,6 +207,27 @@ def _check(system: str, prepared: Prepared) -> None:
         raise ValueError(
             f"{system} learns the seven mid-level qualities and {prepared.folder} has none: get the mid-level tables "
             "(data/README.md), or prepare with midlevel='computed'"
+        )
+    planted = prepared.info["shortcut"]
+    if planted["strength"] and planted["split_protocol"] != split_protocol:
+        raise ValueError(
+            f"{prepared.folder}: the shortcut was planted in training and validation clips of the "
+            f"{planted['split_protocol']} split; on the {split_protocol} split test clips would carry it"
+        )
+    wanted = {"emotion ratings": (prepared.emotions, ("valid", "test"))}
+    if SYSTEMS[system].midlevel_weight:
+        wanted["mid-level values"] = (prepared.midlevel, ("valid",))
+    parts = prepared.split(split_protocol)
+    few = [
+        f"{count} of {len(parts[part])} {PARTS[part]} clips with {what}"
+        for what, (values, needed) in wanted.items()
+        for part in needed
+        if (count := int(np.isfinite(values[parts[part]]).sum(axis=0).max())) < FEWEST_CLIPS
+    ]
+    if few:
+        raise ValueError(
+            f"{prepared.folder}: {'; '.join(few)}: correlations need at least {FEWEST_CLIPS} (a corpus of 20 clips "
+            "with all ratings has them)"
         )
 
 
@@ -237,10 +261,11 @@ def train(
     RunError
         If the folder holds a finished run that was made otherwise.
     ValueError
-        If the corpus lacks what the system learns from, or there is no such device.
+        If the corpus lacks what the system learns from, has too few clips for a correlation, or carries a shortcut
+        planted by another split; or if there is no such device.
     """
     settings, folder = settings or TrainingSettings(), Path(folder)
-    _check(system, prepared)
+    _check(system, prepared, split_protocol)
     identity = {
         "study": study,
         "system": system,
@@ -249,6 +274,7 @@ def train(
         "corpus": prepared.info["corpus"],
         "prepared": prepared.folder.name,
         "fingerprint": prepared.info["fingerprint"],
+        "excerpt_seed": prepared.info["seed"],
         "shortcut": prepared.info["shortcut"],
         "midlevel_kind": prepared.info["midlevel_kind"],
         "ratings_kind": prepared.info["ratings_kind"],

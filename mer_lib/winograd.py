@@ -217,7 +217,7 @@ def winograd_speedup(precision: str, rounds: int = 8) -> float:
 
 
 def pays(precision: str) -> bool:
-    """Whether Winograd's form is worth it here, as first measured (``runs/.winograd-speedup-<precision>.json``).
+    """Whether Winograd's form is worth it here, as first measured (:func:`mer_lib.precision.kept_measurement`).
 
     Processors whose units multiply matrices several times as fast in bfloat16 may do better without.
     """

@@ -137,7 +137,7 @@ def training_speedup(rounds: int = 4) -> float:
 def form_of_convolutions(model: Network, precision: str) -> str:
     """ "winograd" where that is faster: in float32, on a processor, as first measured here; "direct" otherwise.
 
-    The measurement is kept in ``runs/.winograd-training-speedup.json``, so that one machine makes one choice.
+    The measurement is kept (:func:`mer_lib.precision.kept_measurement`), so that one machine makes one choice.
     """
     if precision != "float32" or model.mean.device.type != "cpu" or forced_direct():
         return "direct"

@@ -73,6 +73,7 @@ def small_prepared(folder: Path, clips: int = 20, midlevel: bool = True, seed: i
         "corpus": "noise",
         "fingerprint": "none",
         "clips": clips,
+        "seed": 42,
         "midlevel_kind": "composed" if midlevel else "none",
         "ratings_kind": "simulated listeners",
         "publishable_audio": True,

@@ -207,6 +207,7 @@ def test_another_loss_can_be_raised():
         ({"epsilon": 0.1, "precision": "half"}, "precision"),
         ({"epsilon": 0.1, "loss": "hinge"}, "loss"),
         ({"epsilon": 0.1, "published_update": True}, "step_size"),
+        ({"epsilon": 0.1, "published_update": True, "step_size": 0.002, "domain": "waveform"}, "'spectrogram'"),
     ],
 )
 def test_wrong_settings_are_named(wrong, named):

@@ -56,6 +56,25 @@ def test_pairs_are_compared_on_the_seeds_and_clips_that_both_have():
     assert (row.seeds, row.clips) == (3, CLIPS - 1)
 
 
+def test_a_seed_with_other_clips_does_not_spoil_those_in_common():
+    values = tidy(3)
+    alone = (values["system"] == "A2E") & (values["seed"] == 2)
+    values = pd.concat([values[~alone & ~((values["system"] == "A2M2E") & (values["seed"] == 2))],
+                        values[alone].assign(clip=values["clip"] + "x")])  # fmt: skip
+    (row,) = comparisons.compare_systems(values, pairs=[("A2E", "A2M2E")]).itertuples()
+    assert (row.seeds, row.clips) == (2, CLIPS)
+
+
+def test_what_differs_is_not_called_untestable():
+    # Alone six seeds do not reach .05 times two pairs; after a clearer pair Holm's factor is one
+    values = tidy(10)
+    values = values[~((values["system"] == "aA2E") & (values["seed"] >= 6))]
+    pairs = [("A2E", "A2M2E"), ("A2E", "aA2E")]
+    table = comparisons.compare_systems(values, pairs=pairs)
+    assert list(table["seeds"]) == [10, 6] and table["p_holm"][1] == pytest.approx(statistics.smallest_p(6))
+    assert list(table["verdict"]) == ["differ", "differ"]
+
+
 def test_several_attacks_at_once_are_refused():
     with pytest.raises(ValueError, match="choose one attack"):
         comparisons.compare_systems(pd.concat([tidy(2), tidy(2)]))

@@ -15,6 +15,7 @@ from mer_lib.audio import decode
 from mer_lib.bim import BIM
 from mer_lib.dataset import EMOTIONS
 from mer_lib.evaluation import RESULTS, attack_run, finish_attacks
+from mer_lib.losses import CorrelationLoss
 from mer_lib.perceptibility import perceptibility
 from mer_lib.places import run_folder
 from mer_lib.preparation import load_prepared
@@ -161,6 +162,42 @@ def test_attacks_of_one_budget_and_different_methods_are_told_apart(attacked):
     row = attack_run(run, prepared, APGD(epsilon=0.1, steps=3), "spec", progress=False).iloc[0]
     assert (row["method"], set(rows["method"])) == ("APGD", {"BIM"})
     assert row["mae_attacked"] != rows.iloc[0]["mae_attacked"], "it was made anew"
+
+
+def test_an_attack_made_otherwise_leaves_nothing_of_the_former(attacked, monkeypatch):
+    run, prepared, _ = attacked
+    sounds = run.folder / "attacks" / "spec" / "examples"
+    assert list(sounds.glob("*.flac"))
+
+    def cut(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(BIM, "attack", cut)
+    with pytest.raises(KeyboardInterrupt):
+        attack_run(run, prepared, BIM(epsilon=0.2, steps=3), "spec", progress=False)
+    assert not sounds.exists()
+    with pytest.raises(RunError, match="no attacked runs"):
+        write_results("s")  # attacks.csv would still speak of the former attack
+
+
+def test_losses_of_one_kind_are_told_apart(attacked):
+    run, prepared, _ = attacked
+    ratings = torch.from_numpy(prepared.emotions)
+    losses = [CorrelationLoss.of(ratings), CorrelationLoss.of(ratings.flip(0) ** 2)]
+    losses += [lambda output, _: output.emotions[:, 0], lambda output, _: -output.emotions[:, 0]]
+    rows = [attack_run(run, prepared, BIM(epsilon=0.1, steps=1, loss=loss), "l", progress=False) for loss in losses]
+    assert len({row["mae_attacked"].item() for row in rows}) == 4
+
+
+def test_a_run_is_attacked_on_the_excerpts_it_was_trained_on(attacked):
+    run, prepared, _ = attacked
+    info = json.loads((prepared.folder / "info.json").read_text())
+    (prepared.folder / "info.json").write_text(json.dumps({**info, "seed": 43}))
+    other = load_prepared(prepared.folder)
+    with pytest.raises(RunError, match="excerpts drawn with seed 42"):
+        attack_run(run, other, BIM(epsilon=0.1, steps=1), "spec", progress=False)
+    with pytest.raises(RunError, match="excerpt_seed"):
+        train("A2M2E", other, run.folder, seed=6, width=0.0625, settings=TrainingSettings(epochs=1), study="s")
 
 
 def test_attacks_from_before_there_were_methods_are_bim(attacked):

@@ -60,6 +60,32 @@ def test_a_run_that_is_there_is_never_overwritten(study):
     assert newer.read_text() == "epoch\n1\n2\n"
 
 
+def test_new_attacks_are_added_to_what_is_kept(study):
+    copy_numbers(runs_folder(study), kept_folder(study))
+    table = runs_folder(study) / "A2E" / "seed-6" / "attacks.csv"
+    before = (kept_folder(study) / "A2E" / "seed-6" / "run.json").read_text()
+    table.write_text(table.read_text() + table.read_text().splitlines()[1].replace("bim", "apgd") + "\n")
+    assert copy_numbers(runs_folder(study), kept_folder(study), update=True) == ["A2E/seed-6"]
+    kept = kept_folder(study) / "A2E" / "seed-6"
+    assert kept.joinpath("attacks.csv").read_text() == table.read_text() and (kept / "run.json").read_text() == before
+    assert copy_numbers(runs_folder(study), kept_folder(study), update=True) == []
+
+
+@pytest.mark.parametrize("unfinished", [True, False])
+def test_numbers_never_come_to_another_training(study, capsys, unfinished):
+    copy_numbers(runs_folder(study), kept_folder(study))
+    run = runs_folder(study) / "A2E" / "seed-6"
+    (run / "attacks.csv").unlink()
+    if unfinished:
+        (run / "run.json").unlink()
+    else:
+        (run / "run.json").write_text((run / "run.json").read_text().replace('"w6"', '"other"'))
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert copy_numbers(kept_folder(study), runs_folder(study)) == []
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    assert ("an unfinished training" if unfinished else "another training") in capsys.readouterr().out
+
+
 def test_a_study_without_runs_is_said_to_have_none(tmp_path):
     command = [sys.executable, str(ROOT / "workflow" / "kept_numbers.py"), "keep", "nothing"]
     done = subprocess.run(command, env=os.environ | {"MER_DATA": str(tmp_path)}, capture_output=True, text=True)

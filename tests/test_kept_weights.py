@@ -16,6 +16,7 @@ from mer_lib.results import collect_results
 from mer_lib.runs import RunError, load_run
 from mer_lib.training import TrainingSettings, train
 from tests.small import small_prepared
+from workflow import kept_weights
 from workflow.kept_numbers import copy_numbers, kept_folder
 from workflow.kept_weights import keep_weights, restore_weights
 
@@ -76,3 +77,38 @@ def test_weights_never_come_to_numbers_of_another_training(run):
     info = json.loads((trained.folder / "run.json").read_text())
     (trained.folder / "run.json").write_text(json.dumps(info | {"weights_sha256": "0" * 64}))
     assert restore_weights("s") == [] and not (trained.folder / "weights.safetensors").exists()
+
+
+def test_a_restoring_that_was_cut_off_is_done_again(run, monkeypatch):
+    trained, _ = run
+    keep_weights("s", "A2M2E", 6)
+    shutil.rmtree(trained.folder)
+
+    def cut(path, write, ordinary=kept_weights.atomic_write):
+        if path.name == "run.json":
+            raise KeyboardInterrupt
+        return ordinary(path, write)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kept_weights, "atomic_write", cut)
+        with pytest.raises(KeyboardInterrupt):
+            restore_weights("s")
+    assert restore_weights("s") == ["A2M2E/seed-6"] and load_run(trained.folder)
+
+
+def test_a_copy_is_not_kept_again(run):
+    trained, _ = run
+    keep_weights("s", "A2M2E", 6)
+    shutil.rmtree(trained.folder)
+    restore_weights("s")
+    with pytest.raises(RunError, match="restored"):
+        keep_weights("s", "A2M2E", 6)
+
+
+def test_a_training_that_goes_on_is_left_alone(run):
+    trained, _ = run
+    keep_weights("s", "A2M2E", 6)
+    shutil.rmtree(trained.folder)
+    trained.folder.mkdir()
+    (trained.folder / "state.safetensors").write_bytes(b"an epoch of it")
+    assert restore_weights("s") == [] and [path.name for path in trained.folder.iterdir()] == ["state.safetensors"]

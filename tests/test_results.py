@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -67,6 +68,12 @@ def test_one_run_attacked_on_two_corpora_is_refused():
     table["fingerprint"] = ["f" * 64, "another"]
     table.to_csv(path, index=False)
     with pytest.raises(RunError, match="2 different corpora"):
+        results.collect_results("mine")
+
+
+def test_a_copy_under_another_seeds_name_does_not_count_twice():
+    shutil.copytree(run_folder("mine", "A2E", 6), run_folder("mine", "A2E", 7))
+    with pytest.raises(RunError, match="seed-7 is a copy: it holds A2E seed 6"):
         results.collect_results("mine")
 
 

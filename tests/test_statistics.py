@@ -109,7 +109,7 @@ def test_the_permutation_test_does_not_care_for_order_sign_and_unit(differences,
 
 
 def test_many_seeds_are_tested_by_drawing_and_never_reach_zero():
-    assert statistics.permutation_test(np.ones(20)) == pytest.approx(1e-5, rel=2)
+    assert 1 / 100_001 <= statistics.permutation_test(np.ones(20)) <= 1e-4
     balanced = np.tile([1.0, -1.0], 10)
     assert statistics.permutation_test(balanced) == 1.0
 
@@ -133,7 +133,7 @@ def test_the_pooled_test_is_scipys_paired_t_test():
 def test_an_effect_size_by_hand():
     differences = np.array([1.0, 2.0, 3.0])
     assert statistics.effect_size(differences) == pytest.approx(2.0 * (1 - 3 / 7))
-    assert np.isnan(statistics.effect_size([1.0])) and np.isnan(statistics.effect_size([1.0, 1.0]))
+    assert np.isnan(statistics.effect_size([1.0])) and np.isnan(statistics.effect_size([0.1] * 3))
 
 
 def test_a_bootstrap_of_any_statistic():

@@ -126,6 +126,10 @@ WRONG = {
         changed(attacks=[ATTACK | {"published_update": True}]),
         ["attacks[1]: 'published_update' needs a step_size"],
     ),
+    "published step on waveforms": (
+        changed(attacks=[ATTACK | {"domain": "waveform", "published_update": True, "step_size": 0.002}]),
+        ["attacks[1]: 'published_update' is for spectrograms"],
+    ),
     "text for an SNR": (changed(attacks=[BY_EAR | {"snr_db": "30 dB"}]), ["attacks[1].snr_db: '30 dB' is text"]),
     "study name climbs out": (changed(study="../tiny"), ["study: '../tiny' does not match"]),
     "another name than its file": (changed(study="other"), ["study: 'other' is not the name of its file, 'tiny'"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 
 import numpy as np
@@ -102,6 +103,30 @@ def test_a_damaged_or_foreign_state_is_not_gone_on_from(prepared, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "state.safetensors").write_bytes(b"half written")
     assert len(quick("A2E", prepared, tmp_path / "run").history) == 2
+
+
+def test_a_state_of_other_settings_is_not_gone_on_from(prepared, tmp_path, monkeypatch):
+    whole = quick("A2E", prepared, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            quick("A2E", prepared, tmp_path / "run", TrainingSettings(epochs=1, learning_rate=0.01))
+    assert (tmp_path / "run" / "state.safetensors").is_file()
+    assert torch.equal(weights(whole), weights(quick("A2E", prepared, tmp_path / "run")))
+
+
+def test_too_few_rated_clips_are_refused_before_hours_are_spent(tmp_path):
+    few = small_prepared(tmp_path / "few", clips=12)
+    with pytest.raises(ValueError, match="1 of 1 test clips with emotion ratings: correlations need at least 2"):
+        quick("A2E", few, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_shortcut_stays_with_the_split_it_was_planted_by(prepared, tmp_path):
+    info = {**prepared.info, "shortcut": {"strength": 1.0, "split_protocol": "published"}}
+    planted = dataclasses.replace(prepared, info=info)
+    with pytest.raises(ValueError, match="on the grouped split test clips would carry it"):
+        train("A2E", planted, tmp_path / "run", seed=6, width=WIDTH, split_protocol="grouped", settings=QUICK)
 
 
 def test_a_finished_run_is_returned_at_once_and_never_overwritten(prepared, tmp_path):

@@ -13,6 +13,7 @@ from torch import nn
 from mer_lib import winograd
 from mer_lib.bim import BIM
 from mer_lib.models import Network, build, folded
+from mer_lib.precision import kept_measurement
 from mer_lib.winograd import FromOneChannel, Winograd, direct_only, surrogate, transforms
 from tests.small import drawn
 
@@ -164,7 +165,7 @@ def test_it_is_chosen_by_one_measurement_that_is_kept(tmp_path, monkeypatch):
     assert winograd.pays("float32") and not winograd.pays("bfloat16")
     monkeypatch.setattr(winograd, "winograd_speedup", lambda precision: 0.1)  # a busy moment
     assert winograd.pays("float32")
-    assert json.loads((tmp_path / "runs" / ".winograd-speedup-float32.json").read_text()) == 1.5
+    assert json.loads(kept_measurement("winograd-speedup-float32").read_text()) == 1.5
 
 
 def test_who_can_write_nothing_can_attack(tmp_path, monkeypatch):

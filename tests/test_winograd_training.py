@@ -15,6 +15,7 @@ from torch import nn
 
 from mer_lib import training, winograd_training
 from mer_lib.models import build
+from mer_lib.precision import kept_measurement
 from mer_lib.runs import RunError, as_asked
 from mer_lib.winograd import direct_only
 from mer_lib.winograd_training import form_of_convolutions, tiled, training_form
@@ -104,7 +105,7 @@ def test_the_form_is_measured_once_and_only_for_float32(monkeypatch, tmp_path):
         assert form_of_convolutions(model, "float32") == "direct"
     assert not measured
     assert [form_of_convolutions(model, "float32") for _ in range(2)] == ["winograd"] * 2 and len(measured) == 1
-    (tmp_path / "runs" / ".winograd-training-speedup.json").write_text("1.05")
+    kept_measurement("winograd-training-speedup").write_text("1.05")
     assert form_of_convolutions(model, "float32") == "direct"
     assert training_form(model, "direct") is model
 

@@ -27,7 +27,7 @@ TRAINING_NOTEBOOKS = {
     "aA2M2E": "05_adversarial_training",
 }
 PHASES = ("prepare", "train", "adversarial", "attack", "analyse")
-# Passed to the notebooks, yet no reason to run one again: they change the time, not the result.
+# Passed to the notebooks, yet no reason to run one again: sums in another order round otherwise, no more than that.
 WITHOUT_EFFECT = frozenset({"threads"})
 
 

@@ -4,11 +4,11 @@
     python workflow/kept_numbers.py restore paper
 
 A long study need not live in one place and one night. ``keep`` copies what each finished and attacked run has to say
-(run.json, history.csv, attacks.csv, the tables of its attacks; no weights, no sound) to ``figures/<study>/runs``;
-``restore`` puts back what is missing in ``data/runs/<study>``, with the networks that are kept in half precision
-(kept_weights.py). Notebook 08 then counts restored runs like any other, and the launcher trains and attacks only those
-that are in neither place. Notebooks that need a network itself (06, 07, 09 to 12) need one that is kept, or its run
-trained again.
+(run.json, history.csv, attacks.csv, the tables of its attacks; no weights, no sound) to ``figures/<study>/runs``; said
+again, it adds a run's new attacks. ``restore`` puts back what is missing in ``data/runs/<study>``, with the networks
+that are kept in half precision (kept_weights.py). Numbers of one training never come to another's. Notebook 08 then
+counts restored runs like any other, and the launcher trains and attacks only those that are in neither place. Notebooks
+that need a network itself (06, 07, 09 to 12) need one that is kept, or its run trained again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from mer_lib.places import atomic_write, figures, runs_folder
-from mer_lib.runs import RunError, read_info
+from mer_lib.runs import RunError, digests_of, read_info
 from workflow.kept_weights import restore_weights
 
 # In the order of their making: the marks of a finished training and of finished attacks follow what they stand for.
@@ -44,16 +44,35 @@ def attacked_runs(folder: Path) -> Iterator[Path]:
         yield marker.parent
 
 
-def copy_numbers(source: Path, target: Path) -> list[str]:
-    """Copy the tables of every attacked run to where it is not attacked yet; the names of the runs copied."""
+def taken(run: Path, there: Path) -> str:
+    """What a folder holds beside which a run's numbers cannot stand; empty where they can."""
+    if (there / "run.json").is_file():
+        same = digests_of(read_info(there)) & digests_of(read_info(run))
+        return "" if same else "another training"
+    unfinished = any((there / name).is_file() for name in ("state.safetensors", "weights.safetensors"))
+    return "an unfinished training" if unfinished else ""
+
+
+def copy_numbers(source: Path, target: Path, update: bool = False) -> list[str]:
+    """Copy the tables of every attacked run to where they are missing; the names of the runs copied.
+
+    What is there stays as it is; with ``update`` the tables of attacks are brought to what the source has.
+    """
     copied = []
     for run in attacked_runs(source):
         name = run.relative_to(source)
-        if (target / name / "attacks.csv").is_file():
+        there = target / name
+        attacked = there / "attacks.csv"
+        if attacked.is_file() and (not update or attacked.read_bytes() == (run / "attacks.csv").read_bytes()):
+            continue
+        if held := taken(run, there):
+            print(f"{there} holds {held}: left as it is; remove it if {run} is to take its place")
             continue
         for pattern in TABLES:
             for path in sorted(run.glob(pattern)):
-                atomic_write(target / path.relative_to(source), lambda part, path=path: shutil.copyfile(path, part))
+                goal = target / path.relative_to(source)
+                if not goal.is_file() or (update and pattern.startswith("attacks")):
+                    atomic_write(goal, lambda part, path=path: shutil.copyfile(path, part))
         copied.append(name.as_posix())
     return copied
 
@@ -68,7 +87,7 @@ def main() -> None:
     source, target = places if chosen.what == "keep" else places[::-1]
     if not any(attacked_runs(source)):
         sys.exit(f"{source}: no attacked run of study {chosen.study!r} here")
-    copied = copy_numbers(source, target)
+    copied = copy_numbers(source, target, update=chosen.what == "keep")
     print(f"{target}: {len(copied)} run(s) copied{': ' if copied else ', all were there'}{', '.join(copied)}")
     if chosen.what == "restore" and (networks := restore_weights(chosen.study)):
         print(f"with the networks of {', '.join(networks)}, in half precision")

@@ -26,7 +26,7 @@ from mer_lib.metrics import mean_absolute_error, mean_correlation
 from mer_lib.models import predict
 from mer_lib.places import atomic_write, figures, prepared_folder, run_folder
 from mer_lib.prepared import load_prepared
-from mer_lib.runs import Run, digests_of, load_run, load_weights, read_info, weights_digest
+from mer_lib.runs import Run, RunError, digests_of, load_run, load_weights, read_info, weights_digest
 
 
 def keep_weights(study: str, system: str, seed: int) -> Run:
@@ -35,9 +35,11 @@ def keep_weights(study: str, system: str, seed: int) -> Run:
     Raises
     ------
     RunError, FileNotFoundError
-        If there is no such finished run here, or its prepared corpus is not.
+        If there is no such finished run here, it is itself such a copy, or its prepared corpus is not here.
     """
     run = load_run(run_folder(study, system, seed))
+    if "kept_in_half_precision" in run.info:
+        raise RunError(f"{run.folder}: is the kept network itself, restored; there is nothing more exact to keep")
     prepared = load_prepared(prepared_folder(run.info["prepared"]))
     source, target = run.folder / "weights.safetensors", figures() / study / "weights" / system
     with safe_open(source, framework="pt") as file:
@@ -73,10 +75,16 @@ def restore_weights(study: str) -> list[str]:
     for kept in sorted((figures() / study / "weights").glob("*/run.json")):
         run = load_run(kept.parent)
         target = run_folder(study, run.info["system"], run.info["seed"])
+        if (target / "state.safetensors").is_file():
+            continue  # a training that goes on here
+        finished = (target / "run.json").is_file()
         if (target / "weights.safetensors").is_file():
+            ours = weights_digest(target) == run.info["weights_sha256"]
+            if not ours or (finished and read_info(target)["weights_sha256"] == run.info["weights_sha256"]):
+                continue  # a network of this machine's, or restored before; else cut off while it was restored
+        elif finished and not digests_of(read_info(target)) & digests_of(run.info):
+            print(f"{target} holds the numbers of another training than the network that is kept: not restored")
             continue
-        if (target / "run.json").is_file() and not digests_of(read_info(target)) & digests_of(run.info):
-            continue  # numbers of another training
         for name in ("history.csv", "weights.safetensors", "run.json"):
             source = kept.with_name(name)
             atomic_write(target / name, lambda part, source=source: shutil.copyfile(source, part))

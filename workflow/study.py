@@ -240,6 +240,8 @@ def _budget_problems(attack: dict[str, Any]) -> Iterator[str]:
             yield "'published_update' is BIM's alone"
         if "step_size" not in attack or attack.get("restarts", 1) != 1:
             yield "'published_update' needs a step_size and one start"
+        if attack.get("domain", "spectrogram") != "spectrogram":
+            yield "'published_update' is for spectrograms: nothing would keep a waveform within full scale"
     if "snr_db" not in attack:
         if "epsilon" not in attack:
             yield "missing 'epsilon' (or 'snr_db', for an attack on waveforms with norm \"2\")"
