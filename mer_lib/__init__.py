@@ -10,7 +10,7 @@ corpora (01)
     ``midlevel_tables`` ``dataset`` ``download`` ``measures`` ``descriptors`` ``shortcut`` ``prepared`` ``preparation``
     ``check_corpus``
 networks and training (02 to 05)
-    ``models`` ``runs`` ``winograd`` ``winograd_training`` ``bim`` ``losses`` ``training``
+    ``models`` ``runs`` ``winograd`` ``winograd_training`` ``bim`` ``losses`` ``training_checks`` ``training``
 what stands under, in and around every figure
     ``captions`` ``tables`` ``plots``
 attacks, their sound, results (06 to 08)

@@ -33,10 +33,8 @@ from mer_lib.places import atomic_write
 from mer_lib.precision import resolve
 from mer_lib.preparation import Prepared
 from mer_lib.runs import Run, as_asked, load_run, save_run
+from mer_lib.training_checks import check_trainable
 from mer_lib.winograd_training import form_of_convolutions, training_form
-
-FEWEST_CLIPS = 2  # with a correlation
-PARTS = {"valid": "validation", "test": "test"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,39 +196,6 @@ class _Trainer:
         return True
 
 
-def _check(system: str, prepared: Prepared, split_protocol: str) -> None:
-    if system not in SYSTEMS:
-        raise ValueError(f"unknown system {system!r}: one of {', '.join(SYSTEMS)}")
-    if not np.isfinite(prepared.emotions).any():
-        raise ValueError(f"{prepared.folder}: no clip has emotion ratings to train on")
-    if SYSTEMS[system].midlevel_weight and not np.isfinite(prepared.midlevel).any():
-        raise ValueError(
-            f"{system} learns the seven mid-level qualities and {prepared.folder} has none: get the mid-level tables "
-            "(data/README.md), or prepare with midlevel='computed'"
-        )
-    planted = prepared.info["shortcut"]
-    if planted["strength"] and planted["split_protocol"] != split_protocol:
-        raise ValueError(
-            f"{prepared.folder}: the shortcut was planted in training and validation clips of the "
-            f"{planted['split_protocol']} split; on the {split_protocol} split test clips would carry it"
-        )
-    wanted = {"emotion ratings": (prepared.emotions, ("valid", "test"))}
-    if SYSTEMS[system].midlevel_weight:
-        wanted["mid-level values"] = (prepared.midlevel, ("valid",))
-    parts = prepared.split(split_protocol)
-    few = [
-        f"{count} of {len(parts[part])} {PARTS[part]} clips with {what}"
-        for what, (values, needed) in wanted.items()
-        for part in needed
-        if (count := int(np.isfinite(values[parts[part]]).sum(axis=0).max())) < FEWEST_CLIPS
-    ]
-    if few:
-        raise ValueError(
-            f"{prepared.folder}: {'; '.join(few)}: correlations need at least {FEWEST_CLIPS} (a corpus of 20 clips "
-            "with all ratings has them)"
-        )
-
-
 def train(
     system: str,
     prepared: Prepared,
@@ -265,7 +230,7 @@ def train(
         planted by another split; or if there is no such device.
     """
     settings, folder = settings or TrainingSettings(), Path(folder)
-    _check(system, prepared, split_protocol)
+    check_trainable(system, prepared, split_protocol)
     identity = {
         "study": study,
         "system": system,
