@@ -18,6 +18,7 @@ from mer_lib.statistics import (
     Interval,
     clips_interval,
     effect_size,
+    grouped_interval,
     holm,
     permutation_test,
     pooled_t_test,
@@ -58,12 +59,12 @@ def clip_rises(predictions: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     predictions
-        Tidy: system, seed, attack, clip, emotion, rating, clean, attacked (NaN ratings are left out).
+        Tidy: system, seed, attack, clip, emotion, rating, clean, attacked (NaN ratings are left out), perhaps group.
 
     Returns
     -------
     pandas.DataFrame
-        system, seed, attack, clip, rise, rise_over_spread.
+        system, seed, attack, clip, rise, rise_over_spread, and the group where it is known.
     """
     error = {name: (predictions[name] - predictions["rating"]).abs() for name in ("clean", "attacked")}
     keys = ["system", "seed", "attack", "clip"]
@@ -73,7 +74,10 @@ def clip_rises(predictions: pd.DataFrame) -> pd.DataFrame:
     of_emotion = predictions.groupby(["system", "seed", "attack", "emotion"])["clean"].std(ddof=0)
     spread = of_emotion.groupby(["system", "seed", "attack"]).mean().rename("spread")
     table = table.join(spread, on=["system", "seed", "attack"])
-    return table.assign(rise_over_spread=table["rise"] / table["spread"]).drop(columns="spread")
+    table = table.assign(rise_over_spread=table["rise"] / table["spread"]).drop(columns="spread")
+    if "group" in predictions:
+        table = table.join(predictions.drop_duplicates("clip").set_index("clip")["group"], on="clip")
+    return table
 
 
 def of_runs(runs: pd.DataFrame, values: pd.Series) -> pd.DataFrame:
@@ -88,8 +92,20 @@ def _seeds_interval(values: np.ndarray, level: float) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
-def _interval(values: np.ndarray, level: float) -> tuple[Interval, str]:
+def _groups(values: pd.DataFrame, clips: pd.Index) -> np.ndarray | None:
+    """The group of each clip, where it is known of all (predictions of the grouped split name it)."""
+    if "group" not in values:
+        return None
+    groups = values.drop_duplicates("clip").set_index("clip")["group"].reindex(clips)
+    return groups.to_numpy() if groups.notna().all() and groups.nunique() > 1 else None
+
+
+def _interval(values: np.ndarray, level: float, groups: np.ndarray | None = None) -> tuple[Interval, str]:
     """The interval that so many seeds and clips allow, and what must be said about it."""
+    if groups is not None:
+        known = OVER_BOTH if len(values) >= ENOUGH_SEEDS else CONDITIONAL
+        chosen = values if len(values) >= ENOUGH_SEEDS else values.mean(axis=0, keepdims=True)
+        return grouped_interval(chosen, groups, level), f"{known}; over {len(set(groups))} groups of clips"
     if values.shape[1] == 1:
         few = "" if len(values) >= ENOUGH_SEEDS else f"; {len(values)} seeds: not meaningful"
         return _seeds_interval(values[:, 0], level), THESE_CLIPS + few
@@ -109,7 +125,7 @@ def system_means(values: pd.DataFrame, column: str = "value", level: float = 0.9
     rows = []
     for name in [name for name in SYSTEMS if name in set(values["system"])]:
         (table,) = by_seed_and_clip(values, [name], column)
-        interval, holds = _interval(table.to_numpy(), level)
+        interval, holds = _interval(table.to_numpy(), level, _groups(values, table.columns))
         rows.append({"system": name, "seeds": len(table), "clips": table.shape[1], "mean": interval.estimate})
         rows[-1] |= {"low": interval.low, "high": interval.high, "interval": holds}
     return pd.DataFrame(rows).astype({"mean": float, "low": float, "high": float}).set_index("system")
@@ -132,7 +148,8 @@ def compare_systems(
     Parameters
     ----------
     values
-        Tidy: system, seed, clip and the column; one value each (one attack).
+        Tidy: system, seed, clip and the column; one value each (one attack). With a column ``group`` intervals are
+        over groups of clips (albums), not over clips.
     pairs
         Pairs to compare, by default all; they are the family of Holm's correction.
 
@@ -147,10 +164,11 @@ def compare_systems(
     pairs = list(combinations(names, 2)) if pairs is None else list(pairs)
     rows = []
     for first, second in pairs:
-        a, b = (table.to_numpy() for table in by_seed_and_clip(values, [first, second], column))
+        one, other = by_seed_and_clip(values, [first, second], column)
+        a, b = one.to_numpy(), other.to_numpy()
         if a.size == 0:
             raise ValueError(f"{first} and {second} have no seed and clip in common: they cannot be compared")
-        interval, holds = _interval(a - b, level)
+        interval, holds = _interval(a - b, level, _groups(values, one.columns))
         of_seed = (a - b).mean(axis=1)
         # With one value a seed there is nothing that could be pooled
         t, p = pooled_t_test(a, b) if a.shape[1] > 1 else (np.nan, np.nan)

@@ -98,7 +98,8 @@ def attack_run(
 ) -> pd.DataFrame:
     """Attack a run's clips and write what came out; an attack that is done is read instead.
 
-    Writes ``attacks/<name>/`` in the run's folder: predictions.csv (a row per clip and emotion), midlevel.csv (systems
+    Writes ``attacks/<name>/`` in the run's folder: predictions.csv (a row per clip and emotion; in the grouped split
+    with the number of the clip's group), midlevel.csv (systems
     with a bottleneck), sound.csv (a row per clip: how audible, and what the error rises by when the network hears the
     sound), examples/*.flac (clean, and attacked or rendered; level as attacked, 24 bits) and, last, metrics.json.
 
@@ -146,6 +147,9 @@ def attack_run(
     heard = render_attack(run.model, clean, result.adversarial) if rendered else result.adversarial
     clip_table = measure(result, inputs, clean, heard, prepared.table["id"].iloc[rows])
     predictions = _tidy(prepared, rows, result, clip_table)
+    if run.info["split"] == "grouped":  # whole groups of clips are tested: intervals are over groups
+        numbers = dict(zip(prepared.table["id"], pd.factorize(prepared.table["group"], sort=True)[0], strict=True))
+        predictions["group"] = predictions["clip"].map(numbers)
     row = _row(run, prepared, bim, name, result, clip_table, prepared.emotions[rows], seconds)
     atomic_write(folder / "predictions.csv", lambda part: predictions.to_csv(part, index=False))
     if run.model.system.bottleneck:

@@ -83,6 +83,40 @@ def clips_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
+def grouped_interval(values: ArrayLike, groups: ArrayLike, level: float = 0.95) -> Interval:
+    """Mean with an interval over groups of clips, such as albums, whose clips are not independent of each other.
+
+    The variance of the mean comes from the groups' summed residuals, with groups - 1 degrees of freedom (Cameron &
+    Miller 2015, Journal of Human Resources 50(2), Sections II and VI); with one clip a group it is
+    :func:`clips_interval`. From two seeds on what seeds have in common is added, and the degrees of freedom are those
+    of the rarer of the two. With few groups such intervals are still rather too narrow.
+
+    Parameters
+    ----------
+    values
+        (..., seeds, clips).
+    groups
+        (clips,), the group of each clip; at least two.
+    """
+    values, groups = _table(values), np.asarray(groups)
+    seeds, clips = values.shape[-2:]
+    names, member = np.unique(groups, return_inverse=True)
+    if groups.shape != (clips,) or len(names) < 2:
+        raise ValueError(f"{len(names)} group(s) for {groups.shape} of {clips} clips: one a clip, at least two in all")
+    of_clip = values.mean(axis=-2)
+    mean = of_clip.mean(axis=-1)
+    sums = (of_clip - mean[..., None]) @ (member[:, None] == np.arange(len(names)))
+    variance, freedom = len(names) / (len(names) - 1) * (sums**2).sum(axis=-1) / clips**2, len(names) - 1
+    if seeds > 1:
+        of_seed = values.mean(axis=-1)
+        rest = values - of_seed[..., :, None] - of_clip[..., None, :] + mean[..., None, None]
+        by_rest = (rest**2).sum(axis=(-2, -1)) / ((seeds - 1) * max(1, clips - 1))
+        variance = variance + np.maximum(of_seed.var(axis=-1, ddof=1) / seeds - by_rest / (seeds * clips), 0)
+        freedom = min(freedom, seeds - 1)
+    half = stats.t.ppf(0.5 + level / 2, freedom) * np.sqrt(variance)
+    return Interval(mean, mean - half, mean + half)
+
+
 def _expanded(level: float, units: int) -> float:
     """Tail probability of a percentile interval widened for few units (Hesterberg 2015, The American Statistician)."""
     return float(stats.norm.cdf(-np.sqrt(units / (units - 1)) * stats.t.ppf(0.5 + level / 2, units - 1)))

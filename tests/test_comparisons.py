@@ -75,6 +75,26 @@ def test_what_differs_is_not_called_untestable():
     assert list(table["verdict"]) == ["differ", "differ"]
 
 
+@pytest.mark.parametrize("seeds", [2, 6])
+def test_clips_with_groups_are_compared_over_groups(seeds):
+    values = tidy(seeds)
+    grouped = values.assign(group=values["clip"].astype(int) // 6)
+    table = comparisons.compare_systems(grouped)
+    assert table["interval"].str.endswith("over 6 groups of clips").all()
+    plain = comparisons.compare_systems(values)
+    np.testing.assert_allclose(table["difference"], plain["difference"])
+    mean = comparisons.system_means(grouped)
+    assert mean["interval"].str.endswith("over 6 groups of clips").all()
+    unknown = grouped.assign(group=grouped["group"].where(grouped["group"] > 0))
+    pd.testing.assert_frame_equal(comparisons.compare_systems(unknown), plain)
+
+
+def test_the_rise_of_a_clip_keeps_its_group():
+    known = {"system": "A2E", "seed": 1, "attack": "a", "clip": ["1", "2"], "emotion": "sad", "group": [4, 5]}
+    rows = pd.DataFrame({**known, "rating": 0.5, "clean": [0.4, 0.6], "attacked": 0.2})
+    assert list(comparisons.clip_rises(rows)["group"]) == [4, 5]
+
+
 def test_several_attacks_at_once_are_refused():
     with pytest.raises(ValueError, match="choose one attack"):
         comparisons.compare_systems(pd.concat([tidy(2), tidy(2)]))

@@ -223,6 +223,16 @@ def test_a_run_is_attacked_on_its_own_corpus_alone(attacked):
         attack_run(run, load_prepared(prepared.folder), BIM(epsilon=0.1, steps=1), "spec", progress=False)
 
 
+def test_whole_groups_are_tested_in_the_grouped_split_and_known(attacked):
+    _, prepared, _ = attacked
+    made = {"seed": 6, "width": 0.0625, "settings": TrainingSettings(epochs=1), "study": "g", "progress": False}
+    run = train("A2E", prepared, run_folder("g", "A2E", 6), split_protocol="grouped", **made)
+    finish_attacks(run, [attack_run(run, prepared, BIM(epsilon=0.1, steps=1), "spec", progress=False)])
+    known = predictions_of("g").drop_duplicates("clip").set_index("clip")["group"]
+    names = prepared.table.set_index("id")["group"].loc[known.index]
+    assert known.groupby(names).nunique().eq(1).all() and known.nunique() == names.nunique()
+
+
 def test_predictions_of_a_study_are_tidy(attacked):
     tidy = predictions_of("s")
     assert len(tidy) == 2 * 2 * 8 and set(tidy["attack"]) == {"spec", "wave"}

@@ -108,6 +108,37 @@ def test_the_permutation_test_does_not_care_for_order_sign_and_unit(differences,
     assert statistics.permutation_test([unit * value for value in differences]) == pytest.approx(p)
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 12), st.integers(0, 1000))
+def test_an_interval_over_groups_of_one_clip_is_one_over_clips(clips, seed):
+    values = np.random.default_rng(seed).normal(size=(1, clips))
+    found = statistics.grouped_interval(values, np.arange(clips))
+    np.testing.assert_allclose(found, statistics.clips_interval(values), rtol=1e-9, atol=1e-12)
+
+
+def test_clips_of_an_album_that_go_together_are_not_counted_as_independent():
+    """Twelve albums of five clips, two thirds of the variance the album's: naive intervals miss the mean too often."""
+    random = np.random.default_rng(0)
+    albums, times = np.repeat(np.arange(12), 5), 400
+    values = np.sqrt(2) * random.normal(size=(times, 1, 12))[..., albums] + random.normal(size=(times, 1, 60))
+    grouped, naive = statistics.grouped_interval(values, albums), statistics.clips_interval(values)
+    hits = [np.mean((found.low <= 0) & (found.high >= 0)) for found in (grouped, naive)]
+    assert 0.91 <= hits[0] <= 0.98 and hits[1] < 0.8
+
+
+def test_what_seeds_have_in_common_widens_an_interval_over_groups():
+    random = np.random.default_rng(1)
+    albums, times = np.repeat(np.arange(8), 4), 300
+    values = random.normal(size=(times, 6, 1)) + random.normal(size=(times, 1, 8))[..., albums]
+    values = values + random.normal(size=(times, 6, 32))
+    found = statistics.grouped_interval(values, albums)
+    assert 0.92 <= np.mean((found.low <= 0) & (found.high >= 0)) <= 1
+    alone = statistics.grouped_interval(values.mean(axis=1, keepdims=True), albums)
+    assert (found.high - found.low > alone.high - alone.low).all()
+    with pytest.raises(ValueError, match="at least two"):
+        statistics.grouped_interval(values, np.zeros(32))
+
+
 def test_many_seeds_are_tested_by_drawing_and_never_reach_zero():
     assert 1 / 100_001 <= statistics.permutation_test(np.ones(20)) <= 1e-4
     balanced = np.tile([1.0, -1.0], 10)
