@@ -148,6 +148,32 @@ def published_norms(runs: pd.DataFrame, allowed: float, title: str, caption: str
 
 
 @styled
+def courses(paths: pd.DataFrame, published: pd.Series, title: str, caption: str) -> Figure:
+    """How far the published step raises the error when it is carried on; dotted: the rise in the published logs.
+
+    Parameters
+    ----------
+    paths
+        Rows of :func:`mer_lib.reread.courses`: system, step, rise.
+    published
+        Mean rise by system, after up to 1000 steps.
+
+    Notebook: 13_published_runs
+    """
+    figure, axes = panels(1, 1, height=3.6)
+    axis = axes[0, 0]
+    for system in [name for name in SYSTEMS if name in set(paths["system"])]:
+        part = paths[(paths["system"] == system) & (paths["step"] > 0)]
+        axis.plot(part["step"], part["rise"], color=PALETTE[system], label=system)
+        axis.plot(part["step"].iloc[-1], part["rise"].iloc[-1], color=PALETTE[system], marker=MARKERS[system])
+        if system in published.index:
+            axis.axhline(published[system], color=PALETTE[system], linestyle=":", linewidth=1)
+    axis.set(xscale="log", yscale="log", xlabel="steps of .002", ylabel="rise of the MAE")
+    axis.legend(loc="upper left", frameon=False)
+    return finish(figure, title, caption)
+
+
+@styled
 def explanations_moved(table: pd.DataFrame, title: str, caption: str) -> Figure:
     """How far the explanation moved while the emotions stayed, a point a clip; dashed: as far as the head allows.
 

@@ -5,18 +5,21 @@ Notebook: 13_published_runs
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
+import torch
 from torch import Tensor, nn
 
-from mer_lib.bim import BIM
+from mer_lib.bim import BIM, emotions_of, mse_loss
 from mer_lib.comparisons import clip_rises, compare_systems, of_runs
 from mer_lib.dataset import EMOTIONS, CorpusError, load_corpus, split
+from mer_lib.evaluation import attack_inputs
+from mer_lib.preparation import Prepared
 from mer_lib.published import allowed_l2, table_1_cells
 from mer_lib.results import collect_results
-from mer_lib.runs import find_runs
+from mer_lib.runs import Run, find_runs
 from mer_lib.tables import group_table, published_table, with_changes
 
 PUBLISHED = "as published"
@@ -108,6 +111,49 @@ def step_beside(model: nn.Module, inputs: Tensor, ratings: Tensor, steps: int) -
         rows[name] = {"largest change": change.abs().max().item(), "largest l2": change.norm(dim=1).max().item()}
         rows[name] |= {"allowed l2": allowed_l2(STATED["epsilon"]), "MAE clean": error[0], "MAE attacked": error[1]}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(f"{steps} steps")
+
+
+def course(
+    model: nn.Module, inputs: Tensor, ratings: Tensor, steps: int, precision: str = "float32", progress: bool = False
+) -> pd.DataFrame:
+    """The published step, carried on as the authors did (up to 1000 steps): the error after every step.
+
+    Parameters
+    ----------
+    inputs, ratings
+        Z-scored spectrograms (clips, 313, 149) and (clips, 8); all clips at once, so choose few.
+    precision
+        Of the gradients, and of the errors on the way.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a step, from 0 (clean): step, MAE and its rise, as the attack saw them.
+    """
+    errors: list[float] = []
+
+    def watched(output: object, rated: Tensor) -> Tensor:
+        errors.append((emotions_of(output).detach().float() - rated).abs().nanmean().item())
+        return mse_loss(output, rated)
+
+    settings = {"published_update": True, "precision": precision, "batch_size": len(inputs)}
+    BIM(**STATED, steps=steps, loss=watched, **settings).attack(model, inputs, ratings, progress)
+    path = errors[1 : steps + 2]  # before it the clean clips are judged, after it the last iterate once more
+    table = pd.DataFrame({"step": range(steps + 1), "MAE": path})
+    return table.assign(rise=table["MAE"] - table["MAE"][0])
+
+
+def courses(
+    runs: Mapping[str, Run], data: Prepared, clips: int, steps: int, precision: str = "float32", progress: bool = False
+) -> pd.DataFrame:
+    """:func:`course` of several systems' networks on the first test clips of their split, with the column system."""
+    tables = []
+    for system, run in runs.items():
+        rows = data.split(run.info["split"])["test"][:clips]
+        inputs = attack_inputs(run, data, "spectrogram", rows)
+        found = course(run.model, inputs, torch.from_numpy(data.emotions[rows]), steps, precision, progress)
+        tables.append(found.assign(system=system, seed=run.info["seed"], clips=len(rows)))
+    return pd.concat(tables, ignore_index=True)
 
 
 def own_results(studies: Sequence[str]) -> pd.DataFrame:

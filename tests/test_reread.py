@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from mer_lib import published, reread
+from mer_lib.bim import BIM
 from mer_lib.dataset import EMOTIONS
 from mer_lib.models import build
+from tests.small import drawn
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +70,19 @@ def test_from_logs_come_spreads_errors_and_figure_4():
 def test_answers_that_changed_under_no_perturbation_are_found():
     found = reread.last_and_earlier(logs())
     assert set(found["clip"]) == {"000"} and len(found) == 2
+
+
+def test_the_published_step_is_followed_step_by_step():
+    """Each step's error is that of an attack which ends there."""
+    model = build("A2M2E", width=0.0625)
+    inputs, ratings = drawn(1, 3, 61, 149), torch.rand(3, 8, generator=torch.Generator().manual_seed(2))
+    ratings[0, 1] = torch.nan
+    path = reread.course(model, inputs, ratings, steps=4)
+    assert list(path["step"]) == [0, 1, 2, 3, 4] and path["rise"][0] == 0
+    for steps in (0, 2, 4):
+        ended = BIM(**reread.STATED, steps=steps, published_update=True).attack(model, inputs, ratings)
+        said = ended.attacked if steps else ended.clean
+        assert path["MAE"][steps] == pytest.approx((said - ratings).abs().nanmean().item(), rel=1e-4)
 
 
 def test_the_published_step_beside_one_that_keeps_its_budget():
