@@ -169,7 +169,7 @@ def courses(paths: pd.DataFrame, published: pd.Series, title: str, caption: str)
         if system in published.index:
             axis.axhline(published[system], color=PALETTE[system], linestyle=":", linewidth=1)
     axis.set(xscale="log", yscale="log", xlabel="steps of .002", ylabel="rise of the MAE")
-    axis.legend(loc="upper left", frameon=False)
+    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     return finish(figure, title, caption)
 
 
