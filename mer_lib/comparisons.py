@@ -53,6 +53,10 @@ def by_seed_and_clip(values: pd.DataFrame, systems: Sequence[str], column: str =
     return [part[clips] for part in parts]
 
 
+def _group_of_clip(values: pd.DataFrame) -> pd.Series:
+    return values.drop_duplicates("clip").set_index("clip")["group"]
+
+
 def clip_rises(predictions: pd.DataFrame) -> pd.DataFrame:
     """What an attack did to each clip: rise of its MAE, plain and over the spread of its network's clean answers.
 
@@ -76,7 +80,7 @@ def clip_rises(predictions: pd.DataFrame) -> pd.DataFrame:
     table = table.join(spread, on=["system", "seed", "attack"])
     table = table.assign(rise_over_spread=table["rise"] / table["spread"]).drop(columns="spread")
     if "group" in predictions:
-        table = table.join(predictions.drop_duplicates("clip").set_index("clip")["group"], on="clip")
+        table = table.join(_group_of_clip(predictions), on="clip")
     return table
 
 
@@ -96,7 +100,7 @@ def _groups(values: pd.DataFrame, clips: pd.Index) -> np.ndarray | None:
     """The group of each clip, where it is known of all (predictions of the grouped split name it)."""
     if "group" not in values:
         return None
-    groups = values.drop_duplicates("clip").set_index("clip")["group"].reindex(clips)
+    groups = _group_of_clip(values).reindex(clips)
     return groups.to_numpy() if groups.notna().all() and groups.nunique() > 1 else None
 
 

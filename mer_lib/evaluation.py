@@ -51,17 +51,15 @@ def attack_inputs(run: Run, prepared: Prepared, domain: str, rows: np.ndarray) -
 
 
 def _check_same_corpus(run: Run, prepared: Prepared) -> None:
-    for key in ("corpus", "fingerprint", "shortcut", "midlevel_kind"):
-        if run.info[key] != prepared.info[key]:
+    same = {key: prepared.info[key] for key in ("corpus", "fingerprint", "shortcut", "midlevel_kind")}
+    same["excerpt_seed"] = prepared.info["seed"]
+    for key, here in same.items():
+        there = run.info.get(key, here) if key == "excerpt_seed" else run.info[key]  # earlier runs do not name it
+        if there != here:
             raise RunError(
-                f"{run.folder} was trained on {run.info['prepared']} ({key} {run.info[key]!r}), "
-                f"not on {prepared.folder} ({prepared.info[key]!r}): attack it on the corpus it was trained on"
+                f"{run.folder} was trained on {run.info['prepared']} ({key} {there!r}), "
+                f"not on {prepared.folder} ({here!r}): attack it on the corpus it was trained on"
             )
-    if run.info.get("excerpt_seed", prepared.info["seed"]) != prepared.info["seed"]:
-        raise RunError(
-            f"{run.folder} was trained on excerpts drawn with seed {run.info['excerpt_seed']}, {prepared.folder} holds "
-            f"those of seed {prepared.info['seed']}: prepare the corpus again"
-        )
 
 
 def _settings(bim: BIM) -> dict:
@@ -99,9 +97,9 @@ def attack_run(
     """Attack a run's clips and write what came out; an attack that is done is read instead.
 
     Writes ``attacks/<name>/`` in the run's folder: predictions.csv (a row per clip and emotion; in the grouped split
-    with the number of the clip's group), midlevel.csv (systems
-    with a bottleneck), sound.csv (a row per clip: how audible, and what the error rises by when the network hears the
-    sound), examples/*.flac (clean, and attacked or rendered; level as attacked, 24 bits) and, last, metrics.json.
+    with the number of the clip's group), midlevel.csv (systems with a bottleneck), sound.csv (a row per clip: how
+    audible, and what the error rises by when the network hears the sound), examples/*.flac (clean, and attacked or
+    rendered; level as attacked, 24 bits) and, last, metrics.json.
 
     An attack on spectrograms is rendered as sound (:mod:`mer_lib.rendering`): its SNR is that of the rendering, and
     what the network says to the renderings stands in rendered.csv beside what it said to the attacked spectrograms.

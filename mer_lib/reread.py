@@ -16,6 +16,7 @@ from mer_lib.bim import BIM, emotions_of, mse_loss
 from mer_lib.comparisons import clip_rises, compare_systems, of_runs
 from mer_lib.dataset import EMOTIONS, CorpusError, load_corpus, split
 from mer_lib.evaluation import attack_inputs
+from mer_lib.metrics import mean_absolute_error
 from mer_lib.preparation import Prepared
 from mer_lib.published import allowed_l2, table_1_cells
 from mer_lib.results import collect_results
@@ -133,7 +134,7 @@ def course(
     errors: list[float] = []
 
     def watched(output: object, rated: Tensor) -> Tensor:
-        errors.append((emotions_of(output).detach().float() - rated).abs().nanmean().item())
+        errors.append(mean_absolute_error(rated, emotions_of(output).detach().float()))
         return mse_loss(output, rated)
 
     settings = {"published_update": True, "precision": precision, "batch_size": len(inputs)}
