@@ -17,7 +17,7 @@ STAMP := .venv/.installed
 .PHONY: help test test-slurm test-faults bench lint lab clean fuzz $(STUDIES)
 
 help:
-	@echo "make demo    the whole study on the embedded corpus: train, attack, compare (about ten minutes on 2 cores)"
+	@echo "make demo    the whole study on the embedded corpus: train, attack, compare (within ten minutes on 2 cores)"
 	@echo "make test    all tests, a small study through the workflow included"
 	@echo "make test-slurm | test-faults   a study on a real Slurm of one node; kills, full disks, strangers' machines (minutes)"
 	@echo "make bench   how fast, as ratios, on a quiet machine: figures/benchmarks.md (about a quarter of an hour)"
