@@ -15,7 +15,7 @@ what stands under, in and around every figure
     ``captions`` ``tables`` ``plots``
 attacks, their sound, results (06 to 08)
     ``rendering`` ``family`` ``gradient_free`` ``attacks`` ``bottleneck`` ``evaluation`` ``mixing`` ``results``
-    ``comparisons`` ``starting``
+    ``comparisons`` ``harm`` ``starting``
 listening (00, 07)
     ``listening`` ``hearing`` ``explorer``
 evidence, published runs (09, 13)

@@ -96,7 +96,7 @@ def _seeds_interval(values: np.ndarray, level: float) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
-def _groups(values: pd.DataFrame, clips: pd.Index) -> np.ndarray | None:
+def groups_of_clips(values: pd.DataFrame, clips: pd.Index) -> np.ndarray | None:
     """The group of each clip, where it is known of all (predictions of the grouped split name it)."""
     if "group" not in values:
         return None
@@ -129,7 +129,7 @@ def system_means(values: pd.DataFrame, column: str = "value", level: float = 0.9
     rows = []
     for name in [name for name in SYSTEMS if name in set(values["system"])]:
         (table,) = by_seed_and_clip(values, [name], column)
-        interval, holds = _interval(table.to_numpy(), level, _groups(values, table.columns))
+        interval, holds = _interval(table.to_numpy(), level, groups_of_clips(values, table.columns))
         rows.append({"system": name, "seeds": len(table), "clips": table.shape[1], "mean": interval.estimate})
         rows[-1] |= {"low": interval.low, "high": interval.high, "interval": holds}
     return pd.DataFrame(rows).astype({"mean": float, "low": float, "high": float}).set_index("system")
@@ -172,7 +172,7 @@ def compare_systems(
         a, b = one.to_numpy(), other.to_numpy()
         if a.size == 0:
             raise ValueError(f"{first} and {second} have no seed and clip in common: they cannot be compared")
-        interval, holds = _interval(a - b, level, _groups(values, one.columns))
+        interval, holds = _interval(a - b, level, groups_of_clips(values, one.columns))
         of_seed = (a - b).mean(axis=1)
         # With one value a seed there is nothing that could be pooled
         t, p = pooled_t_test(a, b) if a.shape[1] > 1 else (np.nan, np.nan)

@@ -122,6 +122,22 @@ def _expanded(level: float, units: int) -> float:
     return float(stats.norm.cdf(-np.sqrt(units / (units - 1)) * stats.t.ppf(0.5 + level / 2, units - 1)))
 
 
+def clip_draws(clips: int, groups: ArrayLike | None = None, *, draws: int = 2000, seed: int = 0) -> np.ndarray:
+    """How often each clip is drawn when clips, or whole groups of them, are drawn with replacement: (draws, clips)."""
+    member = np.arange(clips) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    units = int(member.max()) + 1
+    if member.shape != (clips,) or units < 2:
+        raise ValueError(f"{units} group(s) for {member.shape} of {clips} clips: one a clip, at least two in all")
+    return np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), size=draws)[:, member]
+
+
+def percentile_interval(drawn: ArrayLike, units: int, level: float = 0.95) -> tuple[float, float]:
+    """Ends of the interval of a statistic from its resamples (draws,), widened for the number of units drawn."""
+    tail = _expanded(level, units)
+    low, high = np.quantile(np.asarray(drawn, dtype=np.float64), [tail, 1 - tail])
+    return float(low), float(high)
+
+
 def crossed_bootstrap(
     values: ArrayLike,
     statistic: Callable[[np.ndarray], float] | None = None,
