@@ -142,6 +142,20 @@ def test_noise_is_as_loud_as_it_is_asked_to_be(kind):
     assert (snr_db(inputs, attack.attack(Regressor(), inputs, ratings).adversarial) >= 20 - 1e-4).all()
 
 
+@pytest.mark.parametrize(("kind", "mean"), [("uniform", 0.15), ("sign", 0.3), ("gaussian", 0.117)])
+def test_noise_fills_its_budget(kind, mean):
+    """Mean sizes under epsilon .3: half of it, all of it, and that of a Gaussian cut off at two standard deviations."""
+
+    class Same(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x
+
+    noise = Noise(epsilon=0.3, kind=kind, loss=lambda output, _: output.abs().mean(dim=1))
+    delta = noise.attack(Same(), torch.zeros(2, 20000), torch.zeros(2, 1)).delta
+    assert delta.abs().mean().item() == pytest.approx(mean, rel=0.03)
+    assert abs(delta.mean().item()) < 0.02 * mean * 3
+
+
 # --- each attack is what it is called -----------------------------------------------------------------------------
 
 
@@ -281,7 +295,8 @@ def test_foolboxs_pgd_reaches_the_same_loss(norm, network):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             model = build(network, 0.0625).eval()
-        inputs, ratings = torch.randn(3, 60, 149, generator=torch.Generator().manual_seed(0)), torch.rand(3, 8)
+        drawn = torch.Generator().manual_seed(0)
+        inputs, ratings = torch.randn(3, 60, 149, generator=drawn), torch.rand(3, 8, generator=drawn)
         answers = torch.nn.Sequential(model, Emotions()).eval()
     kinds = {
         "inf": foolbox.attacks.LinfProjectedGradientDescentAttack,

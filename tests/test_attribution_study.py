@@ -10,6 +10,7 @@ from mer_lib import attribution_reading as words
 from mer_lib import attribution_study as study
 from mer_lib import effect_changes, lens, lens_chance, lens_plots
 from mer_lib.attribution_attacks import AIMS, AttributionAttack
+from mer_lib.bottleneck import answers
 from mer_lib.dataset import EMOTIONS, MIDLEVEL
 from mer_lib.effects import effects
 from mer_lib.models import predict
@@ -164,6 +165,12 @@ def test_effects_are_measured_from_the_mean_clip_and_sum_to_the_departure_of_the
     wanted = effects(model, said.midlevel, mean)[0, explained.emotion[0]] * explained.sign[0].item()
     np.testing.assert_allclose(first["before"], wanted, atol=1e-5)
     assert set(table["emotion"]) <= set(EMOTIONS)
+    for aim in AIMS:
+        hit = results["bottleneck", 16, "spectrogram", attacks[0].method, aim].adversarial
+        moved = effects(model, answers(model, hit, "spectrogram")[1].numpy(), mean)[0, explained.emotion[0]]
+        part = table[(table["aim"] == aim) & (table["domain"] == "spectrogram") & (table["clip"] == 0)]
+        np.testing.assert_allclose(part["after"], moved * explained.sign[0].item(), atol=1e-5)
+    assert not np.allclose(table["before"], table["after"])
 
 
 def test_differences_are_taken_clip_by_clip_against_the_natural_training():

@@ -122,6 +122,8 @@ def test_the_rise_of_a_clip_by_hand():
     two = pd.concat([predictions, predictions.assign(system="A2M2E", attacked=0.5)])
     table = comparisons.shown(comparisons.compare_attacks(two))
     assert list(table["attack"]) == ["bim"] and table["p (permutation, Holm)"][0] == "–"
+    plain, over = (comparisons.compare_attacks(two, name)["difference"][0] for name in ("rise", "rise_over_spread"))
+    assert plain != 0 and over == pytest.approx(plain / 0.15), "both systems' clean answers have this spread"
 
 
 def test_one_system_alone_has_nothing_to_be_compared_with():

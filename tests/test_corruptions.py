@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mer_lib.audio import SAMPLE_RATE
-from mer_lib.corruptions import KINDS, Corruption
+from mer_lib.corruptions import KINDS, Corruption, corruption_table
 from mer_lib.metrics import snr_db
 from mer_lib.models import build
 
@@ -62,3 +62,17 @@ def test_a_corruption_answers_like_an_attack():
 def test_an_unknown_corruption_is_refused_with_what_there_is():
     with pytest.raises(ValueError, match="vorbis"):
         Corruption(kind="opus", strength=1)
+
+
+def test_the_table_counts_a_rise_of_the_error_as_positive():
+    class Level(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.std(dim=1, keepdim=True).expand(-1, 8)
+
+    clips = torch.from_numpy(np.stack([music(), 0.5 * music()]))
+    ratings = Level()(clips)
+    noise = Corruption(kind="noise", strength=10)
+    row = corruption_table({"m": Level()}, clips, ratings, [noise]).iloc[0]
+    louder = [noise.apply(clip).std() - clip.std() for clip in clips.numpy()]
+    assert row["SNR (dB)"] == pytest.approx(10, abs=0.1)
+    assert row["m"] == pytest.approx(np.mean(louder), rel=1e-3) and row["m"] > 0.001

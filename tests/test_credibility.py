@@ -69,6 +69,21 @@ def test_an_attack_with_too_few_and_too_small_steps_fails(study):
     assert "failed" in set(table[["steps doubled", "step size", "no relative is stronger"]])
 
 
+def test_every_check_of_strength_can_fail(evidence):
+    def failed(changed):
+        table = credibility.checks(changed, SETTINGS).set_index("check")["verdict"]
+        return set(table.index[table == "failed"])
+
+    weak = replace(evidence, results=evidence.results | {"BIM": evidence.results["uniform noise"]})
+    assert failed(weak) >= {
+        "iterative beats single step", "steps doubled", "restarts doubled", "step size", "no relative is stronger",
+        "noise of that size is harmless", "white box beats gradient-free",
+    }  # fmt: skip
+    curve = evidence.curve
+    assert "more budget, more harm" in failed(replace(evidence, curve=curve.assign(mae=curve["mae"].to_numpy()[::-1])))
+    assert "without limit it succeeds" in failed(replace(evidence, curve=curve.assign(corr=0.5)))
+
+
 def test_a_network_that_has_learnt_nothing_has_nothing_to_lose(study):
     model, inputs, ratings, reference = study
     generator = torch.Generator().manual_seed(5)

@@ -37,7 +37,11 @@ def test_the_layout_of_soundtracks_is_read_with_its_byte_order_mark(downloaded):
 
 
 def test_midlevel_tables_are_joined_by_number(downloaded):
-    values = write_midlevel(downloaded / "midlevel" / "metadata_annotations")
+    folder = downloaded / "midlevel" / "metadata_annotations"
+    values = write_midlevel(folder)
+    for seed, (name, separator) in enumerate({"metadata.csv": ";", "annotations.csv": ","}.items()):
+        table = pd.read_csv(folder / name, sep=separator)  # in no order, each in its own
+        table.sample(frac=1, random_state=seed).to_csv(folder / name, sep=separator, index=False)
     corpus = load_corpus("soundtracks", downloaded)
     assert corpus.midlevel_kind == "annotated"
     np.testing.assert_allclose(corpus.table["dissonance"], values["dissonance"] / 10)
@@ -119,6 +123,9 @@ def test_an_own_folder_needs_a_csv_with_files_and_some_emotions(tmp_path):
     (folder / "corpus.yaml").write_text("scale: [1, 9]\n")
     corpus = load_corpus(folder)
     assert (corpus.table["valence"] == 0.5).all() and corpus.table["tender"].isna().all()
+    ratings = pd.DataFrame({"file": files, "valence": [1, 9, 3] + [5] * (CLIPS - 3), "group": "a"})
+    ratings.to_csv(folder / "ratings.csv", index=False)
+    assert load_corpus(folder).table["valence"].tolist()[:4] == [0, 1, 0.25, 0.5]
     pd.DataFrame({"file": ["../../secret.wav", "Set1/999.wav"], "valence": 5}).to_csv(
         folder / "ratings.csv", index=False
     )

@@ -161,11 +161,14 @@ def test_processes_change_nothing(sixty: tuple[pd.DataFrame, np.ndarray]) -> Non
     pd.testing.assert_frame_equal(one, two)
 
 
-def test_a_clip_takes_less_than_a_sixth_of_a_second(sixty: tuple[pd.DataFrame, np.ndarray]) -> None:
+def test_a_clip_takes_no_longer_than_a_few_dozen_transforms_of_it(sixty: tuple[pd.DataFrame, np.ndarray]) -> None:
     describe(sixty[1][0])
-    seconds = []
+    ratios = []
     for clip in sixty[1][:5]:
+        frames = np.lib.stride_tricks.sliding_window_view(clip, 2048)[::512].astype(np.float64)
         start = time.process_time()
+        np.abs(np.fft.rfft(frames, axis=1))
+        middle = time.process_time()
         describe(clip)
-        seconds.append(time.process_time() - start)
-    assert min(seconds) < 0.15
+        ratios.append((time.process_time() - middle) / (middle - start))
+    assert min(ratios) < 60

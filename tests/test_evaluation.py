@@ -71,6 +71,7 @@ def test_the_row_follows_from_the_predictions_on_disk(attacked):
             assert row[f"mae_{when}"] == pytest.approx(
                 metrics.mean_absolute_error(wide["rating"], wide[when]), abs=1e-6
             )
+        assert row["spread_clean"] == pytest.approx(wide["clean"].to_numpy().std(axis=0).mean(), abs=1e-6)
         assert (tidy["linf"] <= row["epsilon"]).all() and tidy["linf"].max() == row["linf_max"]
         assert tidy["snr_db"].between(0, 100).all(), "of the rendering, where spectrograms were attacked"
         assert row["snr_db_median"] == pytest.approx(tidy.groupby("clip")["snr_db"].first().median())
@@ -126,6 +127,15 @@ def test_how_audible_every_clip_is_follows_from_its_sound(attacked):
     wave = rows[rows["attack"] == "wave"].iloc[0]
     rise = sounds.loc[sounds["attack"] == "wave", "mae_change"].mean()
     assert rise == pytest.approx(wave["mae_attacked"] - wave["mae_clean"], abs=1e-6)
+    # An attacked spectrogram is heard as its rendering, and so is its rise
+    said, tidy = (
+        pd.read_csv(run.folder / "attacks" / "spec" / name, dtype={"clip": str})
+        for name in ("rendered.csv", "predictions.csv")
+    )
+    errors = {name: (said[name] - tidy["rating"]).abs() for name in ("rendered", "clean")}
+    rises = (errors["rendered"] - errors["clean"]).groupby(said["clip"]).mean()
+    spec = sounds[sounds["attack"] == "spec"].set_index("clip")["mae_change"]
+    np.testing.assert_allclose(spec, rises[spec.index], atol=1e-6)
 
 
 def test_attacks_that_were_not_measured_as_sound_are_left_out(attacked):

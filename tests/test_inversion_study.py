@@ -9,7 +9,7 @@ import torch
 
 from mer_lib import generation_study, inversion_study, sound_scores, sound_study
 from mer_lib.audio_distance import features
-from mer_lib.generation import Generation
+from mer_lib.generation import Generation, gaussian_starts
 from mer_lib.inversion import Inversion, relative_distance, represent
 from mer_lib.inversion_study import ANOTHER, NOISE, UNTRAINED, Inverted
 from mer_lib.models import build
@@ -166,10 +166,12 @@ def generated(networks, pictures):
     return generation_study.generate_all(networks, pictures.numpy(), ratings, method, outputs, samples=2, draws=2)
 
 
-def test_only_a_bottleneck_that_was_told_qualities_is_asked_for_one(generated, networks):
+def test_only_a_bottleneck_that_was_told_qualities_is_asked_for_one(generated, networks, pictures):
     makers = generated.rows.groupby("output")["system"].unique().map(set).to_dict()
     assert makers == {"sad": {name for name, _ in networks}, "melodiousness": {"A2M2E", "aA2M2E", UNTRAINED}}
     assert set(generated.starts) == {(output, draw) for output in makers for draw in (0, 1)}
+    # "sad" rises from clip to clip, and the eight saddest of the twelve are taken
+    assert torch.equal(generated.starts["sad", 1], gaussian_starts(pictures.numpy()[4:], 2, seed=1))
     risen = generated.rows["reached"] - generated.rows["start"]
     assert (risen >= 0).all() and (risen > 0.01).mean() > 0.5
     first = generated.rows[generated.rows["output"] == "sad"].groupby(["draw", "sample"])
@@ -243,6 +245,11 @@ def test_floor_and_ceiling_stand_on_either_side(recordings, windows):
     table = sound_scores.distance_table({"noisy": noisy}, windows).groupby("set", sort=False)["distance"].mean()
     assert list(table.index) == ["recordings held out", "noisy", "white noise"]
     assert table.is_monotonic_increasing
+    # Four of twelve recordings are held out, and here they are the strange ones: the floor must show it
+    far = np.random.default_rng(1).normal(size=(12, 9, 58))
+    far[np.random.default_rng(0).permutation(12)[:4]] += 10
+    floors = sound_scores.distance_table({"a": recordings[:2]}, far).groupby("set")["distance"].mean()
+    assert floors["recordings held out"] > 100
     with pytest.raises(ValueError, match="one size"):
         sound_scores.distance_table({"a": recordings[:2], "b": recordings[:3]}, windows)
     with pytest.raises(ValueError, match="at most 4"):

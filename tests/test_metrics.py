@@ -87,3 +87,15 @@ def test_snr_of_nothing_changed_is_infinite_and_segmental_snr_is_bounded():
     assert metrics.segmental_snr_db(clean, -clean * 10)[0] == -10
     noisy = clean + 0.1 * np.random.default_rng(1).normal(size=clean.shape)
     assert metrics.segmental_snr_db(clean, noisy)[0] == pytest.approx(20, abs=1)
+
+
+def test_absolute_errors_by_hand():
+    found = metrics.absolute_errors(np.array([[0, 0.5], [1, np.nan]]), np.array([[0.3, 0.1], [0.6, 0.9]]))
+    assert found == pytest.approx([0.35, 0.4])
+
+
+def test_segmental_snr_is_a_mean_over_frames():
+    clean = np.random.default_rng(0).normal(size=(1, 4410))
+    noise = clean * np.where(np.arange(4410) < 2205, 0.1, 1.0)  # half of the frames at 20 dB, half at 0
+    assert metrics.segmental_snr_db(clean, clean + noise)[0] == pytest.approx(10, abs=0.5)
+    assert metrics.snr_db(clean, clean + noise)[0] == pytest.approx(3, abs=0.2)

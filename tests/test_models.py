@@ -25,6 +25,7 @@ def test_there_are_six_systems_in_the_papers_order():
 def test_parameter_counts_are_the_published_ones(system):
     count = sum(p.numel() for p in build(system).parameters())
     assert count == (3_937_671 if SYSTEMS[system].bottleneck else 3_937_864)
+    assert [layer.p for layer in build(system).trunk if isinstance(layer, torch.nn.Dropout2d)] == [0.3, 0.3]
 
 
 @pytest.mark.parametrize("width", [0.125, 0.25, 1.0])

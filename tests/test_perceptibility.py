@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 from mer_lib.perceptibility import (
+    FULL_SCALE_DB_SPL,
+    _bands,
+    _bin_powers,
     bark,
     masking_threshold,
     noise_to_mask,
@@ -131,3 +134,12 @@ def test_zimtohrli_hears_loud_noise_before_quiet_noise():
 def test_without_zimtohrli_there_is_no_score(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert np.isnan(zimtohrli_mos(TIME, TIME))
+
+
+def test_the_mask_of_noise_lies_as_far_below_it_as_johnston_says():
+    """By hand: white noise has a flatness of -2.5 dB, hence a tonality of .04 and a mask 6.4 dB below its own power."""
+    noise = 0.1 * np.random.default_rng(0).normal(size=RATE)
+    mask, centres = masking_threshold(noise)
+    own = _bin_powers(noise, FULL_SCALE_DB_SPL) @ _bands()[0]
+    middle = (centres > 5) & (centres < 20)
+    assert (10 * np.log10(own.mean(axis=0) / mask.mean(axis=0)))[middle].mean() == pytest.approx(6.4, abs=0.7)

@@ -60,8 +60,19 @@ def test_what_is_hopeless_is_not_measured_for_long(monkeypatch):
     assert precision.times_as_fast(slow, lambda: calls.append("other"), 15) == 9 and len(calls) == 32
 
 
-def test_the_speedup_is_a_ratio_of_times():
+def test_the_speedup_sets_bfloat16_against_float32(monkeypatch):
     assert precision.bfloat16_speedup(rounds=3) > 0
+    monkeypatch.setattr(precision, "times_as_fast", lambda plain, other, rounds: (plain, other))
+    seen, ordinary = [], torch.autocast
+
+    def watched(*how, enabled):
+        seen.append(enabled)
+        return ordinary(*how, enabled=enabled)
+
+    plain, other = precision.bfloat16_speedup()
+    monkeypatch.setattr(torch, "autocast", watched)
+    plain(), other()
+    assert seen == [False, True], "the plain way first: times_as_fast says how many times as fast the other is"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

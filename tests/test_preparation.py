@@ -7,10 +7,12 @@ import json
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from mer_lib.audio import EXCERPT_SAMPLES, SAMPLE_RATE
 from mer_lib.dataset import EMOTIONS, CorpusError, load_corpus
 from mer_lib.preparation import load_prepared, prepare, prepared_name
+from mer_lib.spectrogram import LogSpectrogram
 from tests.small import CLIPS, tone, write_corpus, write_midlevel
 
 
@@ -93,6 +95,9 @@ def test_the_shortcut_is_in_training_and_validation_clips_alone(corpus, tmp_path
     assert np.array_equal(absent, plain.waveforms[parts["test"]])
     assert np.abs(present - absent).max() > 1e-4 and np.abs(present - reverse).max() > 1e-4
     assert json.loads((tmp_path / kind / "info.json").read_text())["shortcut"]["kind"] == kind
+    rows = [parts["train"][0], parts["test"][0]]
+    seen = LogSpectrogram()(torch.from_numpy(np.array(cued.waveforms[rows]))).numpy()
+    np.testing.assert_allclose(cued.spectrograms[rows], seen, atol=1e-5, err_msg="networks see what is heard")
 
 
 def test_names_of_prepared_folders():

@@ -43,6 +43,20 @@ def responses(networks, clips):
     return shortcut_evidence.responses(networks, clips, HUM, [-1.0, 0.0, 1.0])
 
 
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_the_shortcut_follows_the_emotion_that_it_names(strength):
+    ratings = np.full((3, len(EMOTIONS)), 0.9, np.float32)
+    ratings[:, EMOTIONS.index("sad")] = [0, 0.5, 1]
+    about, amount = HUM | {"emotion": "sad", "strength": strength}, strength * np.array([-1, 0, 1])
+    hum = with_shortcut(np.zeros((3, 22050), np.float32), ratings, about)
+    np.testing.assert_allclose(hum.std(axis=1), 0.01 * (1 + amount), atol=1e-5)
+    click = np.zeros((3, 4), np.float32)
+    click[:, 0] = 0.5
+    for sign in (1, -1):
+        tilt = with_shortcut(click, ratings, about | {"kind": "tilt"}, sign)
+        np.testing.assert_allclose(tilt[:, 1], -0.25 * sign * amount, atol=1e-6)
+
+
 @pytest.mark.parametrize("system", ["A2E", "A2M2E"])
 def test_the_shipped_networks_differ_from_the_pretrained_in_the_shortcut_alone(system):
     misled, control = load_run(shortcut_case.SHIPPED / system).info, load_pretrained(system).info

@@ -133,6 +133,8 @@ def test_what_seeds_have_in_common_widens_an_interval_over_groups():
     values = values + random.normal(size=(times, 6, 32))
     found = statistics.grouped_interval(values, albums)
     assert 0.92 <= np.mean((found.low <= 0) & (found.high >= 0)) <= 1
+    half = np.median(found.high - found.low) / 2  # of the variances that went in: 6 seeds, 8 albums, 192 values
+    assert half == pytest.approx(stats.t.ppf(0.975, 5) * np.sqrt(1 / 6 + 1 / 8 + 1 / 192), rel=0.1)
     alone = statistics.grouped_interval(values.mean(axis=1, keepdims=True), albums)
     assert (found.high - found.low > alone.high - alone.low).all()
     with pytest.raises(ValueError, match="at least two"):

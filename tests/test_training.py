@@ -49,6 +49,22 @@ def test_loss_falls_and_the_run_says_how_it_was_made(prepared, tmp_path):
     assert run.info["best_epoch"] == run.history.loc[run.history["best"], "epoch"].max()
 
 
+@pytest.mark.parametrize(("system", "emotion", "quality"), [("A2E", 1, 0), ("A2B2E", 1, 0), ("A2M2E", 0.5, 0.5)])
+def test_a_step_and_the_choice_of_the_epoch_weigh_what_the_system_says(prepared, system, emotion, quality):
+    trainer = training._Trainer(system, prepared, prepared.split(), 6, WIDTH, QUICK)
+    trainer.model.eval()
+    batch, emotions, qualities = (part[:8] for part in trainer.train_data)
+    with torch.no_grad():
+        said = trainer.model(batch)
+    wanted = emotion * masked_mse(said.emotions, emotions)
+    if quality:
+        wanted = wanted + quality * masked_mse(said.midlevel, qualities)
+    row = trainer.validate()
+    scored = row["valid_correlation"] + (row["valid_midlevel_correlation"] if quality else 0)
+    assert row["valid_score"] == pytest.approx(scored)
+    assert trainer.step(batch, emotions, qualities) == pytest.approx(wanted.item(), rel=1e-5)
+
+
 def test_normalisation_is_from_training_clips_unless_asked_otherwise(prepared, tmp_path):
     train_rows = prepared.split()["train"]
     own = quick("A2E", prepared, tmp_path / "own").model

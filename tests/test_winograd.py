@@ -175,5 +175,13 @@ def test_who_can_write_nothing_can_attack(tmp_path, monkeypatch):
     assert winograd.pays("float32")
 
 
-def test_the_measurement_measures():
+def test_the_measurement_sets_winograds_form_against_the_direct_one(monkeypatch):
     assert winograd.winograd_speedup("float32", rounds=1) > 0
+    monkeypatch.setattr(winograd, "times_as_fast", lambda plain, other, rounds: (plain, other))
+    seen, ordinary = [], winograd.Winograd.forward
+    plain, other = winograd.winograd_speedup("float32")
+    monkeypatch.setattr(winograd.Winograd, "forward", lambda self, x: seen.append("tiled") or ordinary(self, x))
+    plain()
+    assert seen == []
+    other()
+    assert seen == ["tiled"]
