@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from mer_lib.bim import BIM, emotions_of, mse_loss
-from mer_lib.comparisons import clip_rises, compare_systems, of_runs
+from mer_lib.comparisons import compare_systems, of_runs
 from mer_lib.dataset import EMOTIONS, CorpusError, load_corpus, split
 from mer_lib.evaluation import attack_inputs
+from mer_lib.harm import MEASURES, harm_table
 from mer_lib.metrics import mean_absolute_error
 from mer_lib.preparation import Prepared
 from mer_lib.published import allowed_l2, table_1_cells
@@ -51,13 +52,18 @@ def two_measures(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def budget_table(runs: pd.DataFrame) -> pd.DataFrame:
-    """By system: the logged l2 norms against the largest that the stated budget allows."""
+    """By system: the logged l2 norms against the largest that the stated budget allows, and what they bought.
+
+    ``rise / mean norm`` is no rate: a rise is not linear in the norm, and the logged norm is an earlier iterate's.
+    """
     allowed = allowed_l2(STATED["epsilon"])
     figures = {"smallest": ("l2_norm_min", "min"), "mean": ("l2_norm_mean", "mean"), "largest": ("l2_norm_max", "max")}
     table = runs.groupby("system", sort=False).agg(runs=("seed", "size"), **figures)
     table["allowed"] = allowed
     table["runs beyond it"] = (runs["l2_norm_max"] > allowed).groupby(runs["system"], sort=False).sum()
-    return table.assign(**{"mean / allowed": table["mean"] / allowed})
+    rise = rises(runs).groupby("system", sort=False)["mae_change"].mean()
+    table = table.assign(**{"mean / allowed": table["mean"] / allowed, "rise of MAE": rise})
+    return table.assign(**{"rise / mean norm": rise / table["mean"]})
 
 
 def comparisons_of(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -70,11 +76,11 @@ def comparisons_of(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def spreads(clips: pd.DataFrame) -> pd.DataFrame:
-    """By system, from the logs: spread of the clean answers, rise of the MAE, and the rise in units of the spread."""
+    """By system, from the logs: spread of the clean answers and the measures of :mod:`mer_lib.harm`, means over seeds."""
     of_emotion = clips.groupby(["system", "seed", "emotion"], sort=False)["clean"].std(ddof=0)
     table = of_emotion.groupby("system", sort=False).mean().to_frame("spread of clean answers")
-    changed = clip_rises(clips.assign(attack=PUBLISHED)).groupby("system")[["rise", "rise_over_spread"]].mean()
-    return table.join(changed.rename(columns={"rise": "rise of MAE", "rise_over_spread": "rise / spread"}))
+    measured = harm_table(clips.assign(attack=PUBLISHED)).groupby("system")[list(MEASURES)].mean()
+    return table.join(measured.rename(columns={"rise": "rise of MAE"}))
 
 
 def under_attack(clips: pd.DataFrame) -> pd.DataFrame:
@@ -198,6 +204,8 @@ def reading(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> str:
             parts.append(f"{other} {sign * row.difference:+.2f} [{ends[0]:.2f}, {ends[1]:.2f}], {row.verdict}")
         return "; ".join(parts)
 
+    norms = runs.pivot(index="seed", columns="system", values="l2_norm_mean")
+    smaller = int((norms["A2M2E"] < norms["aA2E"]).sum())
     apart = int((tables["change of correlation"]["verdict"] == "differ").sum())
     beyond, most = int((runs["l2_norm_max"] > allowed).sum()), runs["l2_norm_max"].max()
     off = (cells["from the logs"].round(2) - cells["printed"]).abs().max()
@@ -208,7 +216,9 @@ def reading(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> str:
         f"- **The claim in MAE, for these test clips.** Rise of A2M2E minus that of {told(mine)}. (Intervals over new "
         f"seeds; verdicts from the permutation test over seeds, Holm over {len(rise)} pairs.)",
         f"- **The budget does not stand as written.** It allows an l2 norm of {allowed:.3f}; {beyond} of {len(runs)} "
-        f"runs exceed it, up to {most:.0f}. The systems were compared under much larger changes than stated.",
+        f"runs exceed it, up to {most:.0f}. The systems were compared under much larger changes than stated, and not "
+        f"under changes of one size: a mean logged norm of {norms['A2M2E'].mean():.0f} for A2M2E, of "
+        f"{norms['aA2E'].mean():.0f} for aA2E (smaller with {smaller} of {len(norms)} seeds).",
         f"- **The claim does not carry over to the correlation.** Under attack A2M2E's is {row['corr attacked']:.2f}, "
         f"rank {row['rank by correlation']:.0f} of {len(measures)} (in MAE: rank {row['rank by MAE']:.0f}). Of "
         f"{len(rise)} pairs {apart} differ in the change of the correlation.",

@@ -35,13 +35,24 @@ def test_the_budget_table_counts_every_run(runs):
     table = reread.budget_table(runs)
     assert (table["runs"] == 10).all() and (table["runs beyond it"] == 10).all()
     assert table["largest"].max() == pytest.approx(230, abs=1) and (table["mean / allowed"] > 100).all()
+    assert table.loc["A2M2E", "mean"] == pytest.approx(31.64, abs=0.01)
+    assert table.loc["aA2E", "mean"] == pytest.approx(65.47, abs=0.01)
+    by_hand = (runs["mae_attacked"] - runs["mae_clean"]).groupby(runs["system"]).mean()
+    assert table["rise / mean norm"].to_dict() == pytest.approx((by_hand / table["mean"]).to_dict())
 
 
 def test_the_comparisons_and_their_reading(runs):
     tables = reread.comparisons_of(runs)
     assert all(len(table) == 10 and set(table["seeds"]) == {10} for table in tables.values())
     text = reread.reading(runs, tables)
-    for words in ("6 of its 10 means", "50 of 50 runs", "up to 230", "rank 5 of 5", "Open"):
+    for words in (
+        "6 of its 10 means",
+        "50 of 50 runs",
+        "up to 230",
+        "32 for A2M2E, of 65 for aA2E (smaller with 10 of 10 seeds)",
+        "rank 5 of 5",
+        "Open",
+    ):
         assert words in text
 
 
