@@ -40,7 +40,7 @@ def test_rises_are_those_of_the_clips(system):
 
 @pytest.mark.parametrize(
     "values, text",
-    [([], "–"), ([0.738], ".74"), ([-0.049, 1.02], "-.05, 1.02"), ([0.7, 0.72, 0.74], ".72 ± .02")],
+    [([], "–"), ([0.738], ".74"), ([-0.001], ".00"), ([-0.049, 1.02], "-.05, 1.02"), ([0.7, 0.72, 0.74], ".72 ± .02")],
 )
 def test_few_seeds_are_shown_one_by_one(values, text):
     assert headline.told(values, 2) == text
@@ -54,3 +54,14 @@ def test_a_seed_without_an_attack_is_counted(monkeypatch):
     assert headline.cell(headline.Column("", "", "mae_change", "a", 1), "A2E") == ".1 (1 of 3 seeds)"
     assert headline.cell(headline.Column("", "", "mae_change", "b", 1), "A2E") == ".3 ± .1"
     assert headline.cell(headline.Column("", "", headline.SEEDS, digits=0), "A2E") == "1, 2, 3"
+
+
+def test_pairs_say_what_the_file_says_with_its_ends():
+    text = headline.table("soundtracks-pairs")
+    known = pd.read_csv(ROOT / "figures" / "soundtracks" / "level-ground-differences.csv")
+    known = known[known["attack"] == "bim-spec-0.1"].set_index(["first", "second", "measure"])
+    row = known.loc["A2E", "A2M2E", "error under attack"]
+    words = [headline.written(row[name], 3) for name in ("difference", "low", "high")]
+    (line,) = [line for line in text.splitlines() if line.startswith("| A2E - A2M2E |")]
+    assert f"| {words[0]} [{words[1]}, {words[2]}] |" in line
+    assert "aA2B2E" not in headline.table("companions-pairs"), "only the systems that are asked for"

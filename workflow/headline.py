@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import pandas as pd
 
+from mer_lib import harm
 from mer_lib.models import SYSTEMS
 from mer_lib.places import ROOT, atomic_write
 from mer_lib.tables import published_table, with_changes
@@ -44,6 +45,14 @@ class Published(NamedTuple):
     title: str
     mean: str
     spread: str | None = None
+
+
+class Pairs(NamedTuple):
+    """Differences between systems under one attack, first minus second, from a study's level-ground-differences.csv."""
+
+    study: str
+    attack: str
+    systems: Sequence[str] = tuple(SYSTEMS)
 
 
 SEEDS = "seed"
@@ -85,17 +94,31 @@ TABLES: dict[str, Sequence[Column | Published]] = {
         Column("published step, 50 steps", REAL, "mae_change", "published-spec"),
         Column("waveform, .001", REAL, "mae_change", "bim-wave-0.001"),
         Column("30 dB SNR", REAL, "mae_change", "bim-wave-30db"),
-        Column(".1 / spread", REAL, "change_over_spread", "bim-spec-0.1", 2),
-        Column("30 dB / spread", REAL, "change_over_spread", "bim-wave-30db", 2),
+    ),
+    "soundtracks-level-ground": (
+        Column("error at .01", REAL, harm.ERROR, "bim-spec-0.01"),
+        Column("error at .1", REAL, harm.ERROR, "bim-spec-0.1"),
+        Column("error at .3", REAL, harm.ERROR, "bim-spec-0.3"),
+        Column("rise, rescaled, at .1", REAL, harm.RESCALED, "bim-spec-0.1"),
+        Column("rise / spread at .1", REAL, harm.OVER_SPREAD, "bim-spec-0.1", 2),
+        Column("gain over a constant lost at .01", REAL, harm.LOST, "bim-spec-0.01", 2),
+        Column("gain lost at .1", REAL, harm.LOST, "bim-spec-0.1", 2),
         Column("corr. at .1", REAL, "corr_attacked", "bim-spec-0.1", 2),
         Column("corr. at 30 dB", REAL, "corr_attacked", "bim-wave-30db", 2),
     ),
 }
+PAIRS = {
+    "soundtracks-pairs": Pairs(REAL, "bim-spec-0.1"),
+    "companions-pairs": Pairs(ETUDES, "bim-spec-0.1", ("A2E", "A2B2E", "A2M2E", "aA2E")),
+}
+PAIRED = {
+    harm.RISE: 3, harm.ERROR: 3, harm.OVER_SPREAD: 2, harm.RESCALED: 3, harm.CORRELATION: 2, harm.FALL: 2
+}  # fmt: skip
 
 
 def written(value: float, digits: int) -> str:
     """A number as the README writes it: ".74", "-.05", "1.02"."""
-    return re.sub(r"^(-?)0\.", r"\1.", f"{value:.{digits}f}")
+    return re.sub(r"^(-?)0\.", r"\1.", re.sub(r"^-(0\.?0*)$", r"\1", f"{value:.{digits}f}"))
 
 
 def told(values: Sequence[float], digits: int) -> str:
@@ -108,8 +131,12 @@ def told(values: Sequence[float], digits: int) -> str:
 
 @functools.cache
 def results_of(study: str) -> pd.DataFrame:
-    """The committed results of a study, with the changes that the attacks made."""
-    return with_changes(pd.read_csv(ROOT / "figures" / study / "results.csv"))
+    """The committed results of a study, with the changes that the attacks made and, where it is there, level-ground."""
+    results = with_changes(pd.read_csv(ROOT / "figures" / study / "results.csv"))
+    others = ROOT / "figures" / study / "level-ground.csv"
+    if not others.is_file():
+        return results
+    return results.merge(pd.read_csv(others), on=["attack", "system", "seed"], how="left", validate="one_to_one")
 
 
 def cell(column: Column | Published, system: str) -> str:
@@ -130,14 +157,40 @@ def cell(column: Column | Published, system: str) -> str:
     return told(list(rows[column.measure]), column.digits) + few
 
 
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """A table of a head and rows."""
+    head, *rows = lines
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *rows]) + "\n"
+
+
+def pairs_table(pairs: Pairs) -> str:
+    """Every pair of systems in every measure of PAIRED: estimate [low, high]."""
+    differences = pd.read_csv(ROOT / "figures" / pairs.study / "level-ground-differences.csv")
+    differences = differences[differences["attack"] == pairs.attack]
+    names = [name for name in SYSTEMS if name in pairs.systems]
+    rows = []
+    for (first, second), part in differences.groupby(["first", "second"], sort=False):
+        if first not in names or second not in names:
+            continue
+        seeds, part = part["seeds"].iloc[0], part.set_index("measure")
+        cells = [
+            f"{written(part.loc[measure, 'difference'], digits)} "
+            f"[{written(part.loc[measure, 'low'], digits)}, {written(part.loc[measure, 'high'], digits)}]"
+            for measure, digits in PAIRED.items()
+        ]
+        rows.append([f"{first} - {second}", str(seeds), *cells])
+    return markdown([["first - second", "seeds", *PAIRED], *rows])
+
+
 def table(name: str) -> str:
-    """One of TABLES in Markdown; systems of which its studies have no run are left out."""
+    """One of TABLES or PAIRS in Markdown; systems of which its studies have no run are left out."""
+    if name in PAIRS:
+        return pairs_table(PAIRS[name])
     columns = TABLES[name]
     studies = {column.study for column in columns if isinstance(column, Column)}
     there = pd.concat([results_of(study)["system"] for study in studies])
     rows = [[system, *(cell(column, system) for column in columns)] for system in SYSTEMS if system in set(there)]
-    lines = [["system", *(column.title for column in columns)], ["---"] * (len(columns) + 1), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return markdown([["system", *(column.title for column in columns)], *rows])
 
 
 def with_tables(text: str) -> str:
@@ -146,11 +199,12 @@ def with_tables(text: str) -> str:
     Raises
     ------
     ValueError
-        If its marks are not exactly those of TABLES.
+        If its marks are not exactly those of TABLES and PAIRS.
     """
     marked = [mark["name"] for mark in BLOCK.finditer(text)]
-    if sorted(marked) != sorted(TABLES):
-        raise ValueError(f"README.md marks the tables {', '.join(marked)}; headline.py has {', '.join(TABLES)}")
+    if sorted(marked) != sorted([*TABLES, *PAIRS]):
+        known = ", ".join([*TABLES, *PAIRS])
+        raise ValueError(f"README.md marks the tables {', '.join(marked)}; headline.py has {known}")
     return BLOCK.sub(lambda mark: mark[1] + table(mark["name"]) + mark[3], text)
 
 
