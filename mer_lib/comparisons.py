@@ -60,6 +60,8 @@ def _group_of_clip(values: pd.DataFrame) -> pd.Series:
 def clip_rises(predictions: pd.DataFrame) -> pd.DataFrame:
     """What an attack did to each clip: rise of its MAE, plain and over the spread of its network's clean answers.
 
+    The spread counts as known in what is made of these values; :mod:`mer_lib.harm` draws it together with the clips.
+
     Parameters
     ----------
     predictions
