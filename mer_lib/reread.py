@@ -76,7 +76,7 @@ def comparisons_of(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def spreads(clips: pd.DataFrame) -> pd.DataFrame:
-    """By system, from the logs: spread of the clean answers, and what :mod:`mer_lib.harm` measures; means over seeds."""
+    """By system, from the logs: spread of the clean answers, what :mod:`mer_lib.harm` measures; means over seeds."""
     of_emotion = clips.groupby(["system", "seed", "emotion"], sort=False)["clean"].std(ddof=0)
     table = of_emotion.groupby("system", sort=False).mean().to_frame("spread of clean answers")
     measured = harm_table(clips.assign(attack=PUBLISHED)).groupby("system")[list(MEASURES)].mean()
