@@ -171,7 +171,7 @@ def shown(differences: pd.DataFrame) -> pd.DataFrame:
     """Differences under one attack as notebooks show them: a row a pair, a column a measure, "estimate [low, high]"."""
     numbers = differences[["difference", "low", "high"]].round(3).astype(float)
     words = [
-        f"{mean:.3f}" + ("" if np.isnan(low + high) else f" [{low:.3f}, {high:.3f}]")
+        "–" if np.isnan(mean) else f"{mean:.3f}" + ("" if np.isnan(low + high) else f" [{low:.3f}, {high:.3f}]")
         for mean, low, high in numbers.itertuples(index=False)
     ]
     pairs = differences["first"] + " – " + differences["second"]

@@ -120,6 +120,9 @@ def test_differences_are_of_the_seeds_that_both_have_and_intervals_hold_the_trut
     assert said.index.tolist() == ["A2E – A2M2E"] and said[harm.RISE].iloc[0].startswith(
         f"{table.loc[harm.RISE, 'difference']:.3f} ["
     )
+    never = low | {"clean": np.ones_like(low["clean"])}  # never worth more than a constant: nothing to lose
+    worthless = harm.harm_differences(pd.concat([tidy("A2E", 1, never), tidy("A2M2E", 1, low)]), draws=50)
+    assert harm.shown(worthless)[harm.LOST].tolist() == ["–"] and "nan" not in harm.shown(worthless).to_string()
     alike = pd.concat([tidy("A2E", 1, high), tidy("A2B2E", 1, high)])
     assert (harm.harm_differences(alike, draws=50)[["difference", "low", "high"]] == 0).all(axis=None)
 
