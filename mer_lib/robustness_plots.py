@@ -205,28 +205,22 @@ def true_against_predicted(
 
 
 @styled
-def clip_changes(predictions: pd.DataFrame, title: str, caption: str) -> Figure:
+def clip_changes(rises: pd.DataFrame, title: str, caption: str) -> Figure:
     """How much each clip's error rises under attack: one box a system, one panel an attack.
 
     Parameters
     ----------
-    predictions
-        Tidy: system, seed, attack, clip, emotion, rating, clean, attacked.
+    rises
+        From :func:`mer_lib.comparisons.clip_rises`: system, attack, clip, rise.
 
     Notebook: 08_robustness
     """
-    attacks, systems = list(dict.fromkeys(predictions["attack"])), _order(predictions["system"])
-    rise = (predictions["attacked"] - predictions["rating"]).abs() - (
-        predictions["clean"] - predictions["rating"]
-    ).abs()
-    per_clip = (
-        predictions.assign(rise=rise).groupby(["attack", "system", "seed", "clip"], as_index=False)["rise"].mean()
-    )
+    attacks, systems = list(dict.fromkeys(rises["attack"])), _order(rises["system"])
     figure, axes = panels(1, len(attacks), width=max(5.5, min(11.0, 1.4 + 2.6 * len(attacks))), height=3.6, sharey=True)
     for axis, attack in zip(axes[0], attacks, strict=True):
         axis.axhline(0, color="0.5", linewidth=1)
         for at, system in enumerate(systems):
-            values = per_clip.loc[(per_clip["attack"] == attack) & (per_clip["system"] == system), "rise"].dropna()
+            values = rises.loc[(rises["attack"] == attack) & (rises["system"] == system), "rise"].dropna()
             if len(values):
                 axis.boxplot(
                     [values], positions=[at], widths=0.6, patch_artist=True,

@@ -9,6 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from mer_lib import captions, corpus_plots, perceptibility_plots, plots, robustness_plots, tables
+from mer_lib.comparisons import clip_rises
 from mer_lib.dataset import EMOTIONS, MIDLEVEL
 from mer_lib.models import SYSTEMS
 
@@ -121,7 +122,7 @@ def all_figures(corpus_table):
     yield "changes-boxes", robustness_plots.changes(many, columns, "Figure 3 with boxes", caption)
     one_attack = predictions[predictions["attack"] == "bim-spec-0.1"]
     yield "figure-4", robustness_plots.true_against_predicted(one_attack, "Figure 4", caption)
-    yield "clip-changes", robustness_plots.clip_changes(predictions, "Change of each clip", caption)
+    yield "clip-changes", robustness_plots.clip_changes(clip_rises(predictions), "Change of each clip", caption)
     yield "cost", robustness_plots.cost(results.drop_duplicates(["system", "seed"]), "Cost", caption)
 
 
@@ -173,7 +174,7 @@ def test_many_attacks_side_by_side_have_names_that_do_not_overlap():
     predictions = pd.concat([predictions_frame().query("attack == 'bim-spec-0.1'").assign(attack=a) for a in attacks])
     for figure in (
         robustness_plots.changes(results, columns, "t", "c"),
-        robustness_plots.clip_changes(predictions, "t", "c"),
+        robustness_plots.clip_changes(clip_rises(predictions), "t", "c"),
     ):
         figure.canvas.draw()
         for texts in ([axis.title for axis in figure.axes], [t for a in figure.axes for t in a.get_xticklabels()]):
