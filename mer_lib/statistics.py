@@ -131,11 +131,11 @@ def clip_draws(clips: int, groups: ArrayLike | None = None, *, draws: int = 2000
     return np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), size=draws)[:, member]
 
 
-def percentile_interval(drawn: ArrayLike, units: int, level: float = 0.95) -> tuple[float, float]:
-    """Ends of the interval of a statistic from its resamples (draws,), widened for the number of units drawn."""
+def percentile_interval(drawn: ArrayLike, units: int, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the interval of a statistic from its resamples (..., draws), widened for the number of units drawn."""
     tail = _expanded(level, units)
-    low, high = np.quantile(np.asarray(drawn, dtype=np.float64), [tail, 1 - tail])
-    return float(low), float(high)
+    low, high = np.quantile(np.asarray(drawn, dtype=np.float64), [tail, 1 - tail], axis=-1)
+    return low, high
 
 
 def crossed_bootstrap(
@@ -173,9 +173,7 @@ def crossed_bootstrap(
     else:
         cells = (np.ix_(random.integers(seeds, size=seeds), random.integers(clips, size=clips)) for _ in range(draws))
         found, estimate = np.array([statistic(values[cell]) for cell in cells]), np.asarray(statistic(values))
-    tail = _expanded(level, seeds)
-    low, high = np.quantile(found, [tail, 1 - tail], axis=-1)
-    return Interval(estimate, low, high)
+    return Interval(estimate, *percentile_interval(found, seeds, level))
 
 
 def smallest_p(seeds: int) -> float:
