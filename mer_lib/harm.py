@@ -26,6 +26,7 @@ DRAWS = 2000
 ERROR, RISE, OVER_SPREAD = "error under attack", "rise", "rise / spread"
 RESCALED, LOST = "rise, answers rescaled", "gain over a constant lost"
 CORRELATION, FALL = "correlation under attack", "fall of the correlation"
+DIFFERENCE = ("attack", "measure", "first", "second", "seeds", "clips", "difference", "low", "high", "interval")
 MEASURES = (RISE, ERROR, OVER_SPREAD, RESCALED, LOST, CORRELATION, FALL)
 
 
@@ -164,7 +165,7 @@ def harm_differences(
                 row = {"attack": attack, "measure": measure, "first": first, "second": second, "seeds": len(common)}
                 row |= {"clips": len(clips), "difference": estimate, "low": low, "high": high}
                 rows.append(row | {"interval": f"{CONDITIONAL}; over {over}"})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(DIFFERENCE))
 
 
 def shown(differences: pd.DataFrame) -> pd.DataFrame:

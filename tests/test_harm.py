@@ -158,3 +158,9 @@ def test_percentile_intervals_cover_as_often_as_they_say():
         held.append(low <= 0 <= high)
         plain.append(np.quantile(means, 0.025) <= 0 <= np.quantile(means, 0.975))
     assert 0.93 <= np.mean(held) <= 0.975 and np.mean(plain) < np.mean(held) - 0.01
+
+
+def test_one_system_alone_has_nothing_to_be_compared_with():
+    table = harm.harm_differences(tidy("A2E", 1, answers(1)), draws=20)
+    assert table.empty and list(table.columns) == list(harm.DIFFERENCE)
+    assert harm.shown(table).empty
