@@ -5,7 +5,7 @@
 PYTHON  ?= $(shell command -v python3.11 || command -v python3 || echo python)
 CORES   ?= 2
 PYTEST_ARGS ?=
-STUDIES := smoke demo companions soundtracks soundtracks-grouped paper
+STUDIES := smoke demo companions soundtracks soundtracks-early soundtracks-grouped paper
 
 ifeq ($(OS),Windows_NT)
 VENV := .venv/Scripts/python
@@ -24,7 +24,7 @@ help:
 	@echo "make lab     JupyterLab on the notebooks"
 	@echo "make paper   the published study: 5 systems x 10 seeds, full width (needs the Soundtracks data; days)"
 	@echo "make clean   remove caches, prepared arrays and the smoke and demo runs; downloads and long runs stay"
-	@echo "other studies: make smoke | companions | soundtracks | soundtracks-grouped; see workflow/README.md"
+	@echo "other studies: make smoke | companions | soundtracks | soundtracks-early | soundtracks-grouped; see workflow/README.md"
 
 $(STAMP): pyproject.toml constraints.txt
 	@"$(PYTHON)" -c "import sys; sys.exit('Python 3.11 or newer is needed, this is ' + sys.version.split()[0] + ': make PYTHON=/path/to/python3.11') if sys.version_info < (3, 11) else None"

@@ -34,7 +34,7 @@ def test_every_committed_study_is_right(path):
 
 
 def test_the_promised_studies_are_there():
-    promised = {"smoke", "demo", "companions", "soundtracks", "soundtracks-grouped", "paper"}
+    promised = {"smoke", "demo", "companions", "soundtracks", "soundtracks-early", "soundtracks-grouped", "paper"}
     assert {path.stem for path in STUDIES.glob("*.yaml")} == promised
 
 
