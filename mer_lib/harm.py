@@ -151,7 +151,8 @@ def harm_differences(
         found = {
             key: harm(**{n: t.loc[clips] for n, t in tables.items()}, times=times) for key, tables in cells.items()
         }
-        names = [name for name in SYSTEMS if name in {system for system, _ in found}]
+        there = list(dict.fromkeys(system for system, _ in found))
+        names = [name for name in SYSTEMS if name in there] + [name for name in there if name not in SYSTEMS]
         for first, second in combinations(names, 2):
             common = sorted({s for name, s in found if name == first} & {s for name, s in found if name == second})
             if not common:

@@ -40,6 +40,14 @@ START = Path(__file__).resolve().with_name("start.py")
 KERNEL = "python3"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 TRACEBACK_LINES = 12
+# The page of a notebook, with each figure's own words (mer_lib.plots.DescribedFigure) for those who cannot see it
+DESCRIBED = """{%- extends 'index.html.j2' -%}
+{%- block data_png scoped -%}
+<div class="jp-RenderedImage jp-OutputArea-output"><img
+alt="{{ ((output | get_metadata('alt', 'image/png')) or 'figure') | escape_html }}"
+src="data:image/png;base64,{{ output.data['image/png'] | escape_html }}"></div>
+{%- endblock -%}
+"""
 
 
 class JobError(RuntimeError):
@@ -209,11 +217,16 @@ def export_html(executed: Path) -> None:
     """
     try:
         import nbformat
+        from jinja2 import DictLoader
         from nbconvert import HTMLExporter
 
         notebook = nbformat.read(executed, as_version=4)
         notebook.metadata.pop("widgets", None)
-        exporter = HTMLExporter(template_name="lab", mathjax_url="", require_js_url="")
+        described = {
+            "template_file": "described.html.j2",
+            "extra_loaders": [DictLoader({"described.html.j2": DESCRIBED})],
+        }
+        exporter = HTMLExporter(template_name="lab", mathjax_url="", require_js_url="", **described)
         body, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": executed.stem}})
         body = re.sub(r'<script src="">\s*</script>', "", body)
         atomic_write(executed.with_suffix(".html"), lambda part: part.write_text(body, "utf-8"))
