@@ -173,3 +173,11 @@ def test_networks_beside_the_systems_are_compared_too():
     assert set(zip(found["first"], found["second"], strict=True)) == {("A2M2E", "A2E, 8 epochs")}
     apart = one(**cells["A2M2E"])[harm.RISE] - one(**cells["A2E, 8 epochs"])[harm.RISE]
     assert found.set_index("measure")["difference"][harm.RISE] == pytest.approx(apart)
+
+
+def test_emotions_that_nobody_rated_change_no_measure():
+    cells = answers(3)
+    some = {name: values[:, :3] for name, values in cells.items()}
+    cells["rating"][:, 3:] = np.nan
+    pd.testing.assert_series_equal(one(**cells), one(**some))
+    assert one(**cells)[harm.CORRELATION] == pytest.approx(metrics.mean_correlation(cells["rating"], cells["attacked"]))

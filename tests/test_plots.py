@@ -17,7 +17,7 @@ from mer_lib import captions, corpus_plots, perceptibility_plots, plots, robustn
 from mer_lib.comparisons import clip_rises
 from mer_lib.dataset import EMOTIONS, MIDLEVEL
 from mer_lib.models import SYSTEMS
-from workflow.execute import export_html
+from workflow.notebook_page import export_html
 
 ATTACKS = {"bim-spec-0.1": ("spectrogram", 0.1), "bim-wave-0.001": ("waveform", 0.001)}
 
