@@ -148,7 +148,7 @@ def _points(axis: Axes, values: Sequence[float], at: int, system: str, box: bool
         axis.hlines(values.mean(), at - 0.28, at + 0.28, color=PALETTE[system], linewidth=2.5)
     spread = np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else [0.0] * len(values)
     axis.scatter(
-        at + np.asarray(spread), values, s=26, color=PALETTE[system], marker=MARKERS[system], zorder=3,
+        at + np.asarray(spread), values, s=36, color=PALETTE[system], marker=MARKERS[system], zorder=3,
         edgecolor="white", linewidths=0.5,
     )  # fmt: skip
 

@@ -8,7 +8,16 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from mer_lib import captions, corpus_plots, credibility_plots, perceptibility_plots, plots, robustness_plots, tables
+from mer_lib import (
+    captions,
+    corpus_plots,
+    credibility_plots,
+    lens_plots,
+    perceptibility_plots,
+    plots,
+    robustness_plots,
+    tables,
+)
 from mer_lib.comparisons import clip_rises
 from mer_lib.dataset import EMOTIONS, MIDLEVEL
 from mer_lib.models import SYSTEMS
@@ -356,6 +365,14 @@ def test_a_rung_that_was_not_tried_is_a_dash_and_the_heads_bound_a_line_through_
     (axis,) = credibility_plots.explanations_moved(table, 0.1, "Moved", "made up").axes
     assert [tuple(line.get_ydata()) for line in axis.lines] == [(0, 0.4), (0, 0.1)]
     assert axis.get_xlim()[0] < 0 and axis.get_ylim()[0] < 0 and "mid-level" not in axis.get_ylabel()
+
+
+def test_intervals_of_several_trainings_at_one_size_stand_side_by_side():
+    trained = pd.DataFrame({"training": ["natural", "adversarial"], "train_clips": 288, "corr_clean": [0.8, 0.7]})
+    table = trained.assign(measure="top-k", corrected_clips=0.5, corrected_clips_low=0.4, corrected_clips_high=0.6)
+    axis = lens_plots.sizes(trained, table, ["top-k"], "Sizes", "made up").axes[1]
+    natural, adversarial = (container[0].get_xdata()[0] for container in axis.containers)
+    assert natural < 288 < adversarial < 1.1 * natural
 
 
 def test_audibility_shows_every_clip_that_was_changed():
