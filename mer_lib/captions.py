@@ -14,7 +14,7 @@ from mer_lib.checks import shown
 from mer_lib.models import SYSTEMS
 
 PUBLISHED_RATE = 0.0005
-ENOUGH_SEEDS = 5  # below this the study says that intervals are not meaningful
+ENOUGH_SEEDS = 5  # below this the study says that nothing is known of new seeds
 
 
 def plain(name: object) -> str:
@@ -60,7 +60,8 @@ def study_caption(results: pd.DataFrame) -> str:
         parts.insert(1, f"mid-level values {' and '.join(sorted(kinds))}")
     if "precision" in results and results["precision"].nunique() > 1:
         parts.append(f"gradients in {_values(results['precision'])}")
-    warning = " Fewer than five seeds: intervals are not meaningful." if seeds.min() < ENOUGH_SEEDS else ""
+    few = " Fewer than five seeds: intervals are over clips, for exactly these networks; new ones may differ."
+    warning = few if seeds.min() < ENOUGH_SEEDS else ""
     return "; ".join(parts) + "." + warning
 
 
@@ -83,4 +84,4 @@ def run_caption(info: Mapping, pretrained: bool = False) -> str:
         f"{info['split']} split, {info['clips']['test']} test clips; width {info['width']:g}, "
         f"{info['epochs_run']} epochs{_rate(pd.Series([info['settings']['learning_rate']]))}."
     )
-    return text + " One seed: intervals are not meaningful."
+    return text + " One seed: another may differ."

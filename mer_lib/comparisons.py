@@ -77,7 +77,8 @@ def clip_rises(predictions: pd.DataFrame) -> pd.DataFrame:
     table = (
         predictions[keys].assign(rise=error["attacked"] - error["clean"]).groupby(keys, sort=False)["rise"].mean()
     ).reset_index()
-    of_emotion = predictions.groupby(["system", "seed", "attack", "emotion"])["clean"].std(ddof=0)
+    rated = predictions.groupby("emotion")["rating"].transform("count") > 0  # nothing has trained the others
+    of_emotion = predictions[rated].groupby(["system", "seed", "attack", "emotion"])["clean"].std(ddof=0)
     spread = of_emotion.groupby(["system", "seed", "attack"]).mean().rename("spread")
     table = table.join(spread, on=["system", "seed", "attack"])
     table = table.assign(rise_over_spread=table["rise"] / table["spread"]).drop(columns="spread")
@@ -157,7 +158,8 @@ def compare_systems(
         Tidy: system, seed, clip and the column; one value each (one attack). With a column ``group`` intervals are
         over groups of clips (albums), not over clips.
     pairs
-        Pairs to compare, by default all; they are the family of Holm's correction.
+        Pairs to compare, by default all that have a seed and clips in common; they are the family of Holm's
+        correction.
 
     Returns
     -------
@@ -167,12 +169,13 @@ def compare_systems(
         outcome could not reach significance after Holm's correction.
     """
     names = [name for name in SYSTEMS if name in set(values["system"])]
-    pairs = list(combinations(names, 2)) if pairs is None else list(pairs)
     rows = []
-    for first, second in pairs:
+    for first, second in combinations(names, 2) if pairs is None else pairs:
         one, other = by_seed_and_clip(values, [first, second], column)
         a, b = one.to_numpy(), other.to_numpy()
         if a.size == 0:
+            if pairs is None:
+                continue
             raise ValueError(f"{first} and {second} have no seed and clip in common: they cannot be compared")
         interval, holds = _interval(a - b, level, groups_of_clips(values, one.columns))
         of_seed = (a - b).mean(axis=1)

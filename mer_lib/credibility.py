@@ -19,7 +19,7 @@ import pandas as pd
 from mer_lib.attacks import worst_over
 from mer_lib.evidence import Evidence, Settings
 from mer_lib.gradient_free import KINDS
-from mer_lib.metrics import mean_absolute_error, mean_correlation
+from mer_lib.metrics import mean_absolute_error, mean_correlation, spread
 from mer_lib.models import SYSTEMS
 from mer_lib.tables import with_changes
 
@@ -130,7 +130,7 @@ def worst_table(evidences: Mapping[str, Evidence]) -> pd.DataFrame:
     rows = {}
     for name, evidence in evidences.items():
         worst, chosen = worst_over(evidence.results, evidence.ratings)
-        spread = float(worst.clean.std(dim=0, correction=0).mean())
+        reach = spread(worst.clean, evidence.ratings)
         clean = mean_absolute_error(evidence.ratings, worst.clean)
         rise = mean_absolute_error(evidence.ratings, worst.attacked) - clean
         rows[name] = {
@@ -142,8 +142,8 @@ def worst_table(evidences: Mapping[str, Evidence]) -> pd.DataFrame:
             "corr, aimed at it": mean_correlation(
                 evidence.ratings, evidence.results["APGD on the correlation"].attacked
             ),
-            "spread clean": spread,
-            "rise, worst / spread": rise / spread if spread > 0 else np.nan,
+            "spread clean": reach,
+            "rise, worst / spread": rise / reach if reach > 0 else np.nan,
             "most often worst": max(sorted(set(chosen)), key=chosen.count),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("system")

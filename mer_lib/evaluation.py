@@ -50,7 +50,8 @@ def attack_inputs(run: Run, prepared: Prepared, domain: str, rows: np.ndarray) -
     return run.model.standardise(torch.from_numpy(np.array(prepared.spectrograms[rows])))
 
 
-def _check_same_corpus(run: Run, prepared: Prepared) -> None:
+def check_same_corpus(run: Run, prepared: Prepared) -> None:
+    """Raise a RunError if a run was trained on another corpus, or on this one prepared otherwise."""
     same = {key: prepared.info[key] for key in ("corpus", "fingerprint", "shortcut", "midlevel_kind")}
     same["excerpt_seed"] = prepared.info["seed"]
     for key, here in same.items():
@@ -58,7 +59,7 @@ def _check_same_corpus(run: Run, prepared: Prepared) -> None:
         if there != here:
             raise RunError(
                 f"{run.folder} was trained on {run.info['prepared']} ({key} {there!r}), "
-                f"not on {prepared.folder} ({here!r}): attack it on the corpus it was trained on"
+                f"not on {prepared.folder} ({here!r}): use it on the corpus it was trained on"
             )
 
 
@@ -118,7 +119,7 @@ def attack_run(
     pandas.DataFrame
         One row with the columns :data:`RESULTS`.
     """
-    _check_same_corpus(run, prepared)
+    check_same_corpus(run, prepared)
     folder = run.folder / "attacks" / name
     about = {
         "attack": _settings(bim),
@@ -132,8 +133,9 @@ def attack_run(
         same = [about | {"weights_sha256": digest} for digest in digests_of(run.info)]
         if known["about"] in same and not _without_a_name(bim.loss):
             return complete(pd.DataFrame([known["row"]]))
+    if folder.exists():  # of other weights or settings, or not finished: its sounds must not pass for the new ones
         (run.folder / "attacks.csv").unlink(missing_ok=True)  # no longer what the run's attacks have come to
-        shutil.rmtree(folder)  # made by other weights or settings; its sounds must not pass for the new ones
+        shutil.rmtree(folder)
     rows = prepared.split(run.info["split"])[clips]
     inputs = attack_inputs(run, prepared, bim.domain, rows)
     begin = time.perf_counter()
@@ -251,7 +253,7 @@ def _row(
         "mae_clean": metrics.mean_absolute_error(ratings, result.clean),
         "corr_attacked": metrics.mean_correlation(ratings, result.attacked),
         "mae_attacked": metrics.mean_absolute_error(ratings, result.attacked),
-        "spread_clean": metrics.spread(result.clean),
+        "spread_clean": metrics.spread(result.clean, ratings),
         "snr_db_median": float(snr.median()) if snr.notna().any() else None,
         "linf_max": float(clip_table["linf"].max()),
         "train_seconds": run.info["train_seconds"],

@@ -106,7 +106,7 @@ def two_clips(table: pd.DataFrame, title: str, caption: str) -> Figure:
                 axis.scatter(
                     here["value"], [rows.index(name) + shift for name in here["name"]], marker=marker, s=40,
                     facecolors="none" if hollow else colour, edgecolors=colour, linewidths=1.2,
-                    label=f"{clip}, {'truth' if hollow else 'network'}" if axis is axes[0, 1] else None,
+                    label=f"{clip}, {'rated / known' if hollow else 'network'}" if axis is axes[0, 1] else None,
                 )  # fmt: skip
         axis.set_yticks(range(len(rows)), [_shown(name) for name in rows])
         axis.set_xlabel(panel)

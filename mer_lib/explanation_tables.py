@@ -162,7 +162,7 @@ def set_values_table(
 
 
 def correction_reading(tables: Mapping[str, pd.DataFrame]) -> str:
-    """Whether the emotions gain by true values in the bottleneck, in Markdown."""
+    """Whether the emotions gain by known values in the bottleneck, in Markdown."""
     lines = []
     for system, table in tables.items():
         ends = table.groupby("corrected")[["MAE", "correlation"]].mean().iloc[[0, -1]]
@@ -176,7 +176,7 @@ def correction_reading(tables: Mapping[str, pd.DataFrame]) -> str:
                 "do not say."
             )
         lines.append(
-            f"- **{system}**: with all seven true values in place of its own answers the correlation of the emotions "
+            f"- **{system}**: with all seven known values in place of its own answers the correlation of the emotions "
             f"goes from {before:.2f} to {after:.2f}, the MAE from {ends['MAE'].iloc[0]:.3f} to "
             f"{ends['MAE'].iloc[1]:.3f}. {verdict}"
         )

@@ -101,7 +101,15 @@ def generate_all(
         Emotions or mid-level qualities; a network without such an output is left out there.
     samples, draws
         Starts per draw, and draws.
+
+    Raises
+    ------
+    ValueError
+        If no clip is rated for one of the outputs.
     """
+    if unrated := [output for output in outputs if ratings[output].isna().all()]:
+        there = ", ".join(ratings.columns[ratings.notna().any()])
+        raise ValueError(f"no clip has a value for {', '.join(unrated)}: choose outputs among {there}")
     starts, found, rows = {}, {}, []
     for output in outputs:
         chosen = pictures[np.sort(rated_highest(ratings[output]))]

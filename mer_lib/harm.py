@@ -69,16 +69,19 @@ def harm(rating: np.ndarray, clean: np.ndarray, attacked: np.ndarray, times: np.
     def covariance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
         return mean(one * other) - mean(one) * mean(other)
 
+    known_of = count.max(axis=0) > 1  # outputs that nobody rated are left out
+
     def correlation(answers: np.ndarray) -> np.ndarray:
         norm = np.sqrt(np.maximum(covariance(answers, answers) * covariance(rating, rating), 0))
-        return _ratio(covariance(answers, rating), norm).mean(axis=1)
+        each = _ratio(covariance(answers, rating), norm)[:, known_of]
+        return each.mean(axis=1) if known_of.any() else np.full(len(each), np.nan)
 
     slope = _ratio(covariance(clean, rating), covariance(clean, clean))
     level = mean(rating) - slope * mean(clean)
     before, after = (error(slope[:, None] * answers + level[:, None]) for answers in (clean, attacked))
     each = times[:, :, None] / times.sum(axis=1)[:, None, None]
     variance = (each * clean**2).sum(axis=1) - (each * clean).sum(axis=1) ** 2
-    spread = np.sqrt(np.maximum(variance, 0)).mean(axis=1)
+    spread = np.sqrt(np.maximum(variance, 0))[:, rated.any(axis=0)].mean(axis=1)
     known = error(mean(rating)[:, None]) - error(clean)
     rise = error(attacked) - error(clean)
     return pd.DataFrame(
@@ -151,7 +154,8 @@ def harm_differences(
         found = {
             key: harm(**{n: t.loc[clips] for n, t in tables.items()}, times=times) for key, tables in cells.items()
         }
-        names = [name for name in SYSTEMS if name in {system for system, _ in found}]
+        there = list(dict.fromkeys(system for system, _ in found))
+        names = [name for name in SYSTEMS if name in there] + [name for name in there if name not in SYSTEMS]
         for first, second in combinations(names, 2):
             common = sorted({s for name, s in found if name == first} & {s for name, s in found if name == second})
             if not common:

@@ -6,7 +6,7 @@ Notebook: 06_attack, 07_listen
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from mer_lib.evaluation import attack_inputs
 from mer_lib.listening import decode_flac, flac_bytes, headroom_db
 from mer_lib.models import Network, Prediction
 from mer_lib.perceptibility import perceptibility, zimtohrli_mos
+from mer_lib.places import file_stems
 from mer_lib.preparation import Prepared
 from mer_lib.rendering import render_attack
 from mer_lib.runs import Run
@@ -132,7 +133,9 @@ def examples_to_hear(run: Run, prepared: Prepared, clips: int = 2) -> tuple[list
     list of Example, str
         Attacks on waveforms first, then renderings. The second says in a sentence where they come from.
     """
-    examples = find_examples(run.folder)
+    ids = prepared.table["id"].astype(str).tolist()  # files bear names made from these
+    of_stem = {file_stems([name])[0]: name for name in reversed(ids)} | dict(zip(file_stems(ids), ids, strict=True))
+    examples = [replace(one, clip=of_stem.get(one.clip, one.clip)) for one in find_examples(run.folder)]
     said = f"{len(examples)} examples kept by notebook 06." if examples else ""
     for domain, bim in MADE_NOW.items():
         if not any(example.rendered == (domain == "spectrogram") for example in examples):

@@ -117,7 +117,7 @@ def set_values(table: pd.DataFrame, quality: str, title: str, caption: str) -> F
 
 @styled
 def corrections(tables: Mapping[str, pd.DataFrame], title: str, caption: str) -> Figure:
-    """Error and correlation of the emotions over the number of neurons that were replaced by the truth.
+    """Error and correlation of the emotions over the number of neurons that were replaced by known values.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def corrections(tables: Mapping[str, pd.DataFrame], title: str, caption: str) ->
                 by_count.index, by_count["min"], by_count["max"], color=PALETTE[system], alpha=0.18, linewidth=0
             )
             axis.plot(by_count.index, by_count["mean"], color=PALETTE[system], marker=MARKERS[system], label=system)
-            axis.set(xlabel="neurons replaced by the true value", ylabel=f"{column} of the emotions")
+            axis.set(xlabel="neurons replaced by the known value", ylabel=f"{column} of the emotions")
     axes[0, -1].legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     return finish(figure, title, caption)
 

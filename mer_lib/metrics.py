@@ -78,9 +78,14 @@ def mean_absolute_error(ratings: ArrayLike | Tensor, predictions: ArrayLike | Te
     return float(errors.mean()) if errors.size else float("nan")
 
 
-def spread(predictions: ArrayLike | Tensor) -> float:
-    """Standard deviation of the predictions over the clips, averaged over outputs: how far a system's answers reach."""
-    return float(_array(predictions).std(axis=0).mean())
+def spread(predictions: ArrayLike | Tensor, ratings: ArrayLike | Tensor | None = None) -> float:
+    """Standard deviation of the predictions over the clips, averaged over outputs: how far a system's answers reach.
+
+    With ``ratings``, (clips, outputs), outputs that nobody rated are left out: nothing has trained them.
+    """
+    of_output = _array(predictions).std(axis=0)
+    rated = np.ones(len(of_output), bool) if ratings is None else np.isfinite(_array(ratings)).any(axis=0)
+    return float(of_output[rated].mean()) if rated.any() else float("nan")
 
 
 def snr_db(clean: ArrayLike | Tensor, attacked: ArrayLike | Tensor) -> np.ndarray:

@@ -21,6 +21,7 @@ SAID = {
     "precision": "precisions of gradients",
 }  # fmt: skip
 NAMED = 6  # runs in a message; the others are counted
+LONG = 300  # characters
 
 Made = tuple[str, dict]  # a run or one of its attacks, by name, and its provenance
 
@@ -78,6 +79,11 @@ def mixed_versions(made: list[Made]) -> list[str]:
 
 
 def what_differs(made: list[Made]) -> list[str]:
-    """For what else differs, and is no reason to refuse: which, and in which runs and attacks."""
-    found = {words: _differing(made, lambda provenance, key=key: provenance.get(key)) for key, words in SAID.items()}
-    return [f"{words}: {who}" for words, who in found.items() if who]
+    """For what else differs, and is no reason to refuse: which, and in which runs and attacks, or where that stands."""
+    said = []
+    for key, words in SAID.items():
+        if who := _differing(made, lambda provenance, key=key: provenance.get(key)):
+            many = len({str(provenance[key]) for _, provenance in made if provenance.get(key) is not None})
+            where = f"{words}: {many}, named in each run.json and metrics.json"
+            said.append(f"{words}: {who}" if len(who) <= LONG else where)
+    return said

@@ -42,6 +42,16 @@ STYLE = {
 }  # fmt: skip
 
 
+class DescribedFigure(Figure):
+    """A figure that says in words what it shows, to pages that are read out and in the files it is saved to."""
+
+    described = ""
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple[dict, dict]:
+        """No picture of its own, but the words to go with the one that Jupyter draws."""
+        return {}, {"image/png": {"alt": self.described}}
+
+
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     """Draw in the study's style, without changing matplotlib's settings for anybody else.
 
@@ -62,15 +72,17 @@ def panels(
     rows: int, columns: int, width: float = 9.0, height: float = 3.0, **keywords: object
 ) -> tuple[Figure, np.ndarray]:
     """A grid of axes, (rows, columns), laid out so that nothing overlaps; sizes of the whole figure in inches."""
-    figure, axes = plt.subplots(rows, columns, figsize=(width, height), layout="constrained", squeeze=False, **keywords)
+    size = {"figsize": (width, height), "layout": "constrained", "FigureClass": DescribedFigure}
+    figure, axes = plt.subplots(rows, columns, squeeze=False, **size, **keywords)
     return figure, axes
 
 
 def finish(figure: Figure, title: str, caption: str) -> Figure:
-    """Put the title above and the caption below, wrapped to the figure's width.
+    """Put the title above and the caption below, wrapped to the figure's width, and keep both as its description.
 
     They hold names from data, so that nothing in them is read as mathematics: a "$" is a "$".
     """
+    figure.described = ". ".join(text.rstrip(".") for text in (title, caption) if text) + "."
     width = figure.get_size_inches()[0]
     if title:
         text = textwrap.fill(title, int(width * 11))
@@ -100,9 +112,10 @@ def save_figure(figure: Figure, data: pd.DataFrame, study: str, name: str) -> Pa
         The picture. The numbers are written first, so that no picture is without them; both are there whole
         or not at all.
     """
+    about = {"Description": described} if (described := getattr(figure, "described", "")) else {}
     return atomic_write(
         save_table(data, study, name).with_suffix(".png"),
-        lambda path: figure.savefig(path, bbox_inches="tight", metadata={"Software": None}),
+        lambda path: figure.savefig(path, bbox_inches="tight", metadata={"Software": None} | about),
     )
 
 
@@ -211,7 +224,13 @@ def learning_curves(history: pd.DataFrame, title: str, caption: str) -> Figure:
 
 @styled
 def predicted_against_rated(
-    ratings: np.ndarray, predictions: np.ndarray, names: Sequence[str], title: str, caption: str, colour: str = CLEAN
+    ratings: np.ndarray,
+    predictions: np.ndarray,
+    names: Sequence[str],
+    title: str,
+    caption: str,
+    colour: str = CLEAN,
+    label: str = "rated",
 ) -> Figure:
     """Predictions against ratings, one panel an output, with correlation and MAE; on the line both agree.
 
@@ -219,6 +238,8 @@ def predicted_against_rated(
     ----------
     ratings, predictions
         (clips, outputs); clips without a rating are left out.
+    label
+        What the ratings are called on the axis.
 
     Notebook: 02_train_a2e to 05_adversarial_training
     """
@@ -238,7 +259,7 @@ def predicted_against_rated(
     for axis in axes[:, 0]:
         axis.set_ylabel("predicted")
     for axis in axes[-1]:
-        axis.set_xlabel("rated")
+        axis.set_xlabel(label)
     return finish(figure, title, caption)
 
 

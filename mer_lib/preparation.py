@@ -102,8 +102,8 @@ def spectrograms_of(waveforms: np.ndarray, batch: int = 4, progress: bool = Fals
     return np.concatenate(parts)
 
 
-def _choose(corpus: Corpus, clips: int | None) -> Corpus:
-    """The corpus, or an evenly spaced part of it."""
+def choose(corpus: Corpus, clips: int | None) -> Corpus:
+    """The corpus, or an evenly spaced part of it of so many clips; a ValueError if it cannot have so many."""
     if clips is None or clips == len(corpus):
         return corpus
     if not 10 <= clips <= len(corpus):
@@ -159,7 +159,7 @@ def prepare(
         )
     if midlevel not in ("corpus", "computed"):
         raise ValueError(f"midlevel is 'corpus' or 'computed', not {midlevel!r}")
-    folder, corpus = Path(folder), _choose(corpus, clips)
+    folder, corpus = Path(folder), choose(corpus, clips)
     properties = {
         "strength": float(shortcut),
         "emotion": shortcut_emotion,

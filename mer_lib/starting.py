@@ -16,7 +16,7 @@ import pandas as pd
 
 from mer_lib.bim import BIM
 from mer_lib.dataset import CorpusError, load_corpus, split
-from mer_lib.evaluation import attack_run, finish_attacks
+from mer_lib.evaluation import attack_run, check_same_corpus, finish_attacks
 from mer_lib.models import SYSTEMS
 from mer_lib.places import atomic_write, prepared_folder, run_folder, runs_folder, written
 from mer_lib.preparation import Prepared, load_prepared, prepare
@@ -52,6 +52,9 @@ def run_at_hand(
 ) -> tuple[Run, Prepared, str]:
     """A trained run with its prepared corpus: the study's own, or the pretrained network where there is none.
 
+    A run comes with the corpus that it was trained on, whatever ``prepared`` says: on another one its training clips
+    might be test clips.
+
     What a pretrained network's attacks write goes to the study "pretrained" and never into ``data/pretrained``.
 
     Returns
@@ -61,7 +64,11 @@ def run_at_hand(
     """
     run, pretrained = run_or_pretrained(study, system, seed)
     if not pretrained:
-        return run, prepared_corpus(prepared, data_dir), f"{system}, seed {seed}, trained in study {study!r}."
+        own = run.info["prepared"]
+        corpus = prepared_corpus(own, data_dir)
+        check_same_corpus(run, corpus)
+        said = f"{system}, seed {seed}, trained in study {study!r}."
+        return run, corpus, said if own == prepared else f"{said} Corpus: {own}, which it was trained on."
     said = (
         f"Study {study!r} has no finished run of {system} with seed {seed}: this is the small pretrained network "
         f"(data/pretrained, width {run.info['width']:g}, seed {run.info['seed']})."
@@ -84,10 +91,15 @@ def networks_at_hand(
     """
     finished = [name for name in systems if (run_folder(study, name, seed) / "run.json").is_file()]
     found = {name: run_at_hand(study, name, seed, prepared, data_dir) for name in finished or systems}
-    said = f"Networks of study {study!r}, seed {seed}." if finished else next(iter(found.values()))[2]
+    first = next(iter(found.values()))
+    said = f"Networks of study {study!r}, seed {seed}." if finished else first[2]
+    for run, _, _ in found.values():
+        check_same_corpus(run, first[1])
+    if finished and (own := first[0].info["prepared"]) != prepared:
+        said += f" Corpus: {own}, which they were trained on."
     if finished and (missing := [name for name in systems if name not in finished]):
         said += f" Not trained there with this seed: {', '.join(missing)}."
-    return {name: run for name, (run, _, _) in found.items()}, next(iter(found.values()))[1], said
+    return {name: run for name, (run, _, _) in found.items()}, first[1], said
 
 
 def newest_run(system: str, prepared: Prepared) -> Run | None:

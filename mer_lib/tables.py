@@ -106,6 +106,21 @@ def with_changes(results: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def chosen_attack(changed: pd.DataFrame, attack: str = "") -> str:
+    """The attack asked for, or by default the one with the largest mean rise of the MAE.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name.
+
+    Notebook: 08_robustness, 09_credibility
+    """
+    if attack and attack not in set(changed["attack"]):
+        raise ValueError(f"no attack {attack!r} here, only {', '.join(dict.fromkeys(changed['attack']))}")
+    return attack or changed.groupby("attack")["mae_change"].mean().idxmax()
+
+
 def _in_order(table: pd.DataFrame) -> pd.DataFrame:
     return table.reindex([name for name in SYSTEMS if name in table.index])
 
@@ -225,7 +240,7 @@ def reading(results: pd.DataFrame) -> str:
     if seeds.min() < ENOUGH_SEEDS:
         lines.append(
             f"- With {seeds.min()} seed{'s' if seeds.min() > 1 else ''} of some systems these are observations: "
-            "intervals are not meaningful, and a difference may be chance."
+            "intervals over clips hold for exactly these networks, and with new seeds a difference may be another."
         )
     if (rows["ratings_kind"] != "human listeners").any():
         lines.append("- The ratings come from simulated listeners: this tests the method, not what people hear.")

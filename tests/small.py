@@ -71,7 +71,7 @@ def small_prepared(folder: Path, clips: int = 20, midlevel: bool = True, seed: i
     info = {
         "format": 1,
         "corpus": "noise",
-        "fingerprint": "none",
+        "fingerprint": f"noise {seed}",
         "clips": clips,
         "seed": 42,
         "midlevel_kind": "composed" if midlevel else "none",

@@ -133,3 +133,19 @@ def test_one_system_alone_has_nothing_to_be_compared_with():
     table = comparisons.compare_attacks(one)
     assert table.empty and list(table.columns) == [*comparisons.COMPARISON, "attack"]
     assert comparisons.shown(table).empty
+
+
+def test_systems_without_a_seed_in_common_hide_no_other_pair():
+    values = tidy(4)
+    values.loc[values["system"] == "aA2E", "seed"] += 100
+    table = comparisons.compare_systems(values)
+    assert [(row.first, row.second) for row in table.itertuples()] == [("A2E", "A2M2E")]
+    with pytest.raises(ValueError, match="A2E and aA2E have no seed and clip in common"):
+        comparisons.compare_systems(values, pairs=[("A2E", "aA2E")])
+
+
+def test_the_spread_of_a_rise_is_that_of_rated_emotions():
+    known = {"system": "A2E", "seed": 1, "attack": "a", "clip": ["1", "2"]}
+    rated = pd.DataFrame({**known, "emotion": "sad", "rating": 0.5, "clean": [0.4, 0.6], "attacked": 0.2})
+    both = pd.concat([rated, rated.assign(emotion="happy", rating=np.nan, clean=[-9.0, 9.0])])
+    pd.testing.assert_frame_equal(comparisons.clip_rises(both), comparisons.clip_rises(rated))

@@ -177,6 +177,19 @@ def test_a_grouped_split_of_the_etudes_has_the_wanted_sizes():
     assert len(parts["train"]) == pytest.approx(288, abs=15) and len(parts["test"]) == pytest.approx(36, abs=12)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "least"), [((40, 5, 5), 0.75), ((100, 10, 10, 10), 0.75), ((60, 20, 10, 10), 0.65), ((50, 50, 1), 0.45)]
+)
+@pytest.mark.parametrize("seed", range(6))
+def test_large_albums_train(sizes, least, seed):
+    """Whatever their names: the order in which groups are dealt out follows these."""
+    for shift in range(len(sizes)):
+        names = np.roll([f"album {i}" for i in range(len(sizes))], shift)
+        table = pd.DataFrame({"group": np.repeat(names, sizes)})
+        parts = split(table, "grouped", seed)
+        assert len(parts["train"]) >= least * len(table) and all(len(rows) for rows in parts.values())
+
+
 @pytest.mark.parametrize("arguments", [(360, "random"), (5, "published"), (360, "grouped")])
 def test_impossible_splits_are_refused(arguments):
     with pytest.raises(ValueError, match=r"protocol|too few|needs the corpus"):

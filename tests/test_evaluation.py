@@ -246,3 +246,11 @@ def test_whole_groups_are_tested_in_the_grouped_split_and_known(attacked):
 def test_predictions_of_a_study_are_tidy(attacked):
     tidy = predictions_of("s")
     assert len(tidy) == 2 * 2 * 8 and set(tidy["attack"]) == {"spec", "wave"}
+
+
+def test_sounds_of_an_interrupted_attack_do_not_pass_for_the_next_ones(attacked):
+    run, prepared, _ = attacked
+    attack_run(run, prepared, BIM(epsilon=0.5, steps=1, domain="waveform"), "x", examples=2, progress=False)
+    (run.folder / "attacks" / "x" / "metrics.json").unlink()
+    attack_run(run, prepared, BIM(epsilon=1e-3, steps=1, domain="waveform"), "x", examples=1, progress=False)
+    assert len(list((run.folder / "attacks" / "x" / "examples").glob("*-attacked.flac"))) == 1

@@ -164,3 +164,20 @@ def test_one_system_alone_has_nothing_to_be_compared_with():
     table = harm.harm_differences(tidy("A2E", 1, answers(1)), draws=20)
     assert table.empty and list(table.columns) == list(harm.DIFFERENCE)
     assert harm.shown(table).empty
+
+
+def test_networks_beside_the_systems_are_compared_too():
+    cells = {"A2M2E": answers(1), "A2E, 8 epochs": answers(2)}
+    predictions = pd.concat([tidy(name, 21, some) for name, some in cells.items()], ignore_index=True)
+    found = harm.harm_differences(predictions, draws=20)
+    assert set(zip(found["first"], found["second"], strict=True)) == {("A2M2E", "A2E, 8 epochs")}
+    apart = one(**cells["A2M2E"])[harm.RISE] - one(**cells["A2E, 8 epochs"])[harm.RISE]
+    assert found.set_index("measure")["difference"][harm.RISE] == pytest.approx(apart)
+
+
+def test_emotions_that_nobody_rated_change_no_measure():
+    cells = answers(3)
+    some = {name: values[:, :3] for name, values in cells.items()}
+    cells["rating"][:, 3:] = np.nan
+    pd.testing.assert_series_equal(one(**cells), one(**some))
+    assert one(**cells)[harm.CORRELATION] == pytest.approx(metrics.mean_correlation(cells["rating"], cells["attacked"]))

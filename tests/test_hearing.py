@@ -1,5 +1,7 @@
 """What is played is what the network is asked again, and a deviation from the log is said."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -65,8 +67,6 @@ def test_other_answers_than_the_logged_ones_are_said(run, prepared):
 
 
 def test_without_examples_test_clips_are_attacked_now(run, prepared, tmp_path):
-    from dataclasses import replace
-
     examples, said = examples_to_hear(replace(run, folder=tmp_path), prepared, clips=1)
     assert "attacked now" in said and [example.name for example in examples] == ["attacked", "rendered"]
     assert 0 < np.abs(examples[0].attacked - examples[0].clean).max() <= 0.001
@@ -138,3 +138,13 @@ def test_the_sliders_attack_the_chosen_clip_with_the_chosen_budget(run, prepared
     picture = bytes(explorer.emotions.value)
     explorer.clip.index = 1
     assert bytes(explorer.emotions.value) != picture
+
+
+def test_clips_whose_names_no_file_can_have_are_found_again(run, prepared, tmp_path):
+    named = replace(prepared, table=prepared.table.assign(id=[f"song {i}.wav" for i in range(len(prepared))]))
+    elsewhere = replace(run, folder=tmp_path)
+    attack_run(elsewhere, named, BIM_WAVE, "bim-wave", examples=1, progress=False)
+    example = examples_to_hear(elsewhere, named)[0][0]
+    assert example.clip.startswith("song ") and example.clip.endswith(".wav")
+    answer = heard_again(elsewhere, named, example)
+    assert "the same answers as logged" in answer.verdict and "rated" in answer.emotions

@@ -21,6 +21,7 @@ from mer_lib import captions, plots
 from mer_lib.dataset import load_corpus
 from mer_lib.listening import abx_test, player
 from mer_lib.places import file_stems, prepared_folder, prepared_name
+from mer_lib.plots import number_map, save_figure
 from tests.bad_case import own_folder
 from workflow.page import write_page
 from workflow.study import load_study
@@ -84,6 +85,8 @@ def test_the_page_of_a_study_shows_names_and_does_not_run_them(tmp_path, monkeyp
     figures.mkdir(parents=True)
     for ending in ("png", "csv"):
         (figures / f'"><img src=x onerror=alert(1)>.{ending}').write_bytes(b"x")
+    drawn = number_map(pd.DataFrame([[0.5]]), "Drawn", HOSTILE[0])
+    save_figure(drawn, pd.DataFrame([[0.5]]), "tiny", "drawn")
     row = {"system": "A2E", "seed": 21, "attack": "bim", "ratings_kind": HOSTILE[0], "midlevel_kind": HOSTILE[1]}
     numbers = dict.fromkeys(("corr_clean", "corr_attacked", "mae_clean", "mae_attacked"), 0.5)
     pd.DataFrame([row | numbers]).to_csv(tmp_path / "results.csv", index=False)
@@ -92,7 +95,8 @@ def test_the_page_of_a_study_shows_names_and_does_not_run_them(tmp_path, monkeyp
     plain = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "div", "table", "thead", "tbody", "tr"}
     elements = Elements(text)
     assert elements.harmless(plain | {"th", "td", "ul", "li", "a", "figure", "figcaption", "img"})
-    assert elements.tags.count("img") == 1 and html.escape(HOSTILE[0]) in text and html.escape(corpus.name) in text
+    assert elements.tags.count("img") == 2 and html.escape(HOSTILE[0]) in text and html.escape(corpus.name) in text
+    assert f"Drawn. {HOSTILE[0]}." in [value for name, value in elements.attributes if name == "alt"]
 
 
 @pytest.mark.parametrize("name", HOSTILE)

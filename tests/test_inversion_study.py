@@ -166,6 +166,12 @@ def generated(networks, pictures):
     return generation_study.generate_all(networks, pictures.numpy(), ratings, method, outputs, samples=2, draws=2)
 
 
+def test_outputs_that_nobody_rated_are_named_with_those_that_are():
+    table = pd.DataFrame({"happy": [0.1, np.nan], "sad": np.nan, "dissonance": 0.5}, dtype=float)
+    with pytest.raises(ValueError, match="value for sad: choose outputs among happy, dissonance"):
+        generation_study.generate_all({}, np.zeros((2, 313, 149)), table, None, ["happy", "sad"])
+
+
 def test_only_a_bottleneck_that_was_told_qualities_is_asked_for_one(generated, networks, pictures):
     makers = generated.rows.groupby("output")["system"].unique().map(set).to_dict()
     assert makers == {"sad": {name for name, _ in networks}, "melodiousness": {"A2M2E", "aA2M2E", UNTRAINED}}

@@ -60,6 +60,21 @@ def test_a_run_that_is_there_is_never_overwritten(study):
     assert newer.read_text() == "epoch\n1\n2\n"
 
 
+@pytest.mark.parametrize("theirs", [None, '{"epsilon": 1}'], ids=["unfinished", "made otherwise"])
+def test_tables_of_two_attacks_are_not_mixed(study, theirs, capsys):
+    copy_numbers(runs_folder(study), kept_folder(study))
+    here = runs_folder(study) / "A2E" / "seed-6"
+    (here / "attacks.csv").unlink()
+    (here / "attacks" / "bim" / "predictions.csv").write_text("clip\nof another budget\n")
+    (here / "attacks" / "bim" / "metrics.json").unlink()
+    if theirs:
+        (here / "attacks" / "bim" / "metrics.json").write_text(theirs)
+    before = {path: path.read_bytes() for path in here.rglob("*.*")}
+    assert copy_numbers(kept_folder(study), runs_folder(study)) == []
+    assert {path: path.read_bytes() for path in here.rglob("*.*")} == before
+    assert "holds bim made otherwise" in capsys.readouterr().out
+
+
 def test_new_attacks_are_added_to_what_is_kept(study):
     copy_numbers(runs_folder(study), kept_folder(study))
     table = runs_folder(study) / "A2E" / "seed-6" / "attacks.csv"

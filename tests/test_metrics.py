@@ -99,3 +99,11 @@ def test_segmental_snr_is_a_mean_over_frames():
     noise = clean * np.where(np.arange(4410) < 2205, 0.1, 1.0)  # half of the frames at 20 dB, half at 0
     assert metrics.segmental_snr_db(clean, clean + noise)[0] == pytest.approx(10, abs=0.5)
     assert metrics.snr_db(clean, clean + noise)[0] == pytest.approx(3, abs=0.2)
+
+
+def test_the_spread_leaves_out_what_nobody_rated():
+    answers = np.random.default_rng(0).normal(size=(9, 4)) * [1, 2, 50, 3]
+    ratings = np.where([True, True, False, True], 0.5, np.nan) * np.ones((9, 1))
+    assert metrics.spread(answers, ratings) == pytest.approx(metrics.spread(answers[:, [0, 1, 3]]))
+    assert metrics.spread(answers) > 2 * metrics.spread(answers, ratings)
+    assert np.isnan(metrics.spread(answers, np.full_like(answers, np.nan)))

@@ -3,10 +3,15 @@
 from itertools import pairwise
 
 import matplotlib.colors
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.pylabtools import select_figure_formats
 from matplotlib.figure import Figure
+from PIL import Image
 
 from mer_lib import (
     captions,
@@ -21,6 +26,7 @@ from mer_lib import (
 from mer_lib.comparisons import clip_rises
 from mer_lib.dataset import EMOTIONS, MIDLEVEL
 from mer_lib.models import SYSTEMS
+from workflow.notebook_page import export_html
 
 ATTACKS = {"bim-spec-0.1": ("spectrogram", 0.1), "bim-wave-0.001": ("waveform", 0.001)}
 
@@ -163,9 +169,24 @@ def test_a_saved_figure_has_its_numbers_beside_it(tmp_path, monkeypatch):
     table = history_frame()
     path = plots.save_figure(plots.learning_curves(table, "t", "c"), table, "made-up", "curves")
     assert path == tmp_path / "figures" / "made-up" / "curves.png"
-    assert path.read_bytes().startswith(b"\x89PNG")
+    with Image.open(path) as picture:
+        assert picture.format == "PNG" and picture.info["Description"] == "t. c."
     pd.testing.assert_frame_equal(pd.read_csv(path.with_suffix(".csv")), table)
     assert sorted(p.name for p in path.parent.iterdir()) == ["curves.csv", "curves.png"]
+
+
+def test_a_page_says_in_words_what_its_figures_show(tmp_path):
+    """As a kernel sends it: Jupyter's own display of a figure, with the words beside the picture."""
+    shell = InteractiveShell()
+    select_figure_formats(shell, {"png"})
+    figure = plots.learning_curves(history_frame(), "A <title>", 'and "words"')
+    data, metadata = shell.display_formatter.format(figure)
+    cell = nbformat.v4.new_code_cell(outputs=[nbformat.v4.new_output("display_data", data, metadata=metadata)])
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "executed.ipynb")
+    export_html(tmp_path / "executed.ipynb")
+    images = [tag.attrs for tag in BeautifulSoup((tmp_path / "executed.html").read_text("utf-8"), "html.parser")("img")]
+    assert [image["alt"] for image in images] == ['A <title>. and "words".']
+    assert images[0]["src"].startswith("data:image/png;base64,")
 
 
 def test_boxes_are_drawn_from_five_seeds_on():
@@ -207,6 +228,15 @@ def test_the_published_table_is_the_one_of_the_runs():
     assert (runs["corr_clean"][known.index] - known["corr_mean"]).abs().max() < 0.02
 
 
+def test_the_attack_asked_for_or_the_strongest_is_shown():
+    changed = tables.with_changes(results_frame(systems=("A2E",)))
+    strongest = changed.loc[changed["mae_change"].idxmax(), "attack"]
+    assert tables.chosen_attack(changed) == strongest
+    assert {tables.chosen_attack(changed, name) for name in ATTACKS} == set(ATTACKS)
+    with pytest.raises(ValueError, match="no attack 'bim'.*bim-spec-0.1, bim-wave-0.001"):
+        tables.chosen_attack(changed, "bim")
+
+
 def test_changes_are_differences_and_the_spread_divides():
     row = tables.with_changes(results_frame()).iloc[0]
     assert row["mae_change"] == pytest.approx(row["mae_attacked"] - row["mae_clean"])
@@ -229,7 +259,7 @@ def test_a_caption_names_attacks_that_not_every_network_has_had():
 def test_the_caption_says_what_limits_the_numbers():
     few, enough = captions.study_caption(results_frame(seeds=2)), captions.study_caption(results_frame(seeds=5))
     assert "simulated listeners" in few and "width 0.25" in few and "36 test clips" in few and "A2E 2" in few
-    assert "intervals are not meaningful" in few and "intervals" not in enough
+    assert "intervals are over clips" in few and "intervals" not in enough
     mixed = results_frame().assign(midlevel_kind="not used")
     assert "not used" not in captions.study_caption(mixed)
     both = results_frame().assign(precision=["bfloat16", "float32"] * (len(results_frame()) // 2))

@@ -124,3 +124,21 @@ def test_a_study_without_the_systems_asked_for_is_an_error_that_names_them(prepa
         starting.results_at_hand("pretrained", ["A2E", "A2M2E"])
     _, _, said = starting.results_at_hand("pretrained", ["A2E", "A2B2E"])
     assert "Not attacked yet (notebook 06): A2E" in said
+
+
+def test_a_run_comes_with_the_corpus_that_it_was_trained_on(prepared):
+    """On another one its training clips might be test clips."""
+    other = small_prepared(prepared_folder("other"), seed=1)
+    for name, corpus in (("A2E", prepared), ("A2M2E", other)):
+        train(name, corpus, run_folder("s", name, 1), seed=1, width=0.0625, settings=QUICK, study="s", progress=False)
+    run, data, said = starting.run_at_hand("s", "A2E", 1, "other")
+    assert data.folder == prepared.folder and "Corpus: noise, which it was trained on" in said
+    assert "Corpus" not in starting.run_at_hand("s", "A2E", 1, "noise")[2]
+    _, data, said = starting.networks_at_hand("s", ["A2E"], 1, "other")
+    assert data.folder == prepared.folder and "Corpus: noise, which they were trained on" in said
+    with pytest.raises(RunError, match="trained on other"):
+        starting.networks_at_hand("s", ["A2E", "A2M2E"], 1, "noise")
+    shutil.rmtree(prepared.folder)
+    small_prepared(prepared.folder, seed=2)
+    with pytest.raises(RunError, match="fingerprint"):
+        starting.run_at_hand("s", "A2E", 1, "noise")

@@ -33,6 +33,7 @@ from mer_lib.places import ROOT, atomic_write
 from workflow.jobs import Job, notebook_path, parameter_problems, read_jobs
 from workflow.kept_runs import keep, put_back
 from workflow.leftovers import remove_parts, scratch_prefix
+from workflow.notebook_page import export_html
 from workflow.processes import CALL, CALL_MARK, JOB_MARK, end_marked
 from workflow.study import StudyError
 
@@ -95,6 +96,7 @@ def execute(
     record = {"job": job.name, "phase": job.phase, "notebook": job.notebook, "started": _now(), "tracked": job.tracked}
     record |= {"call": os.environ.get(CALL_MARK, ""), "machine": platform.node()}
     _write_record(folder / job.record, record | {"status": "running"})
+    before = _age(folder / job.marker)
     part = executed.with_name(f".{executed.stem}.{os.getpid()}.part.ipynb")
     failed = executed.with_name(f"{executed.stem}.failed.ipynb")
     begin = time.perf_counter()
@@ -109,11 +111,12 @@ def execute(
         status = "failed" if isinstance(error, Exception) else "stopped"  # the latter by a signal
         record |= {"status": status, "seconds": round(time.perf_counter() - begin, 2), "error": lines}
         with contextlib.suppress(OSError):  # a full disk must not hide what went wrong first
-            _tidy(job, folder, part, failed, hopeless=isinstance(error, CellError))
+            _tidy(job, folder, part, failed, before, hopeless=isinstance(error, CellError))
         with contextlib.suppress(OSError):
             _write_record(folder / job.record, record)
         raise
-    keep(job, folder, job.tracked)
+    if _age(folder / job.marker) != before:  # a run that the notebook found finished was made with what it was made
+        keep(job, folder, job.tracked)
     os.replace(part, executed)
     for old in (failed, _hopeless(job, folder)):
         old.unlink(missing_ok=True)
@@ -160,12 +163,17 @@ def _run_papermill(job: Job, folder: Path, notebook: Path, part: Path, *, thread
             raise JobError(last_words or f"papermill ended with {child.returncode}")
 
 
-def _tidy(job: Job, folder: Path, part: Path, failed: Path, *, hopeless: bool) -> None:
+def _age(path: Path) -> int | None:
+    return path.stat().st_mtime_ns if path.is_file() else None
+
+
+def _tidy(job: Job, folder: Path, part: Path, failed: Path, before: int | None, *, hopeless: bool) -> None:
     """After a failure: keep a finished training and the notebook up to there, remove what is out of date."""
     for old in (folder / job.executed, (folder / job.executed).with_suffix(".html")):
         old.unlink(missing_ok=True)
     _keep_failed(part, failed)
-    keep(job, folder, job.tracked)
+    if _age(folder / job.marker) != before:
+        keep(job, folder, job.tracked)
     if hopeless:
         atomic_write(_hopeless(job, folder), lambda path: path.write_text(_attempt(job), "utf-8"))
 
@@ -200,25 +208,6 @@ def _keep_failed(part: Path, failed: Path) -> None:
         os.replace(part, failed)
     except (OSError, ValueError):
         part.unlink(missing_ok=True)
-
-
-def export_html(executed: Path) -> None:
-    """Write the executed notebook as a page beside it; a page that cannot be made is no reason to fail.
-
-    It fetches nothing from the web: no notebook has formulas, and what widgets show stands beside them as pictures.
-    """
-    try:
-        import nbformat
-        from nbconvert import HTMLExporter
-
-        notebook = nbformat.read(executed, as_version=4)
-        notebook.metadata.pop("widgets", None)
-        exporter = HTMLExporter(template_name="lab", mathjax_url="", require_js_url="")
-        body, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": executed.stem}})
-        body = re.sub(r'<script src="">\s*</script>', "", body)
-        atomic_write(executed.with_suffix(".html"), lambda part: part.write_text(body, "utf-8"))
-    except Exception as error:  # nbconvert has many; none of them concerns the result
-        print(f"{executed.name}: no HTML ({type(error).__name__}: {error})", file=sys.stderr)
 
 
 def _write_record(path: Path, record: dict[str, Any]) -> None:

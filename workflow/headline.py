@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,8 +55,15 @@ class Pairs(NamedTuple):
     systems: Sequence[str] = tuple(SYSTEMS)
 
 
+class Rows(NamedTuple):
+    """Networks of several studies beside each other: (name of the row, study, system), the same columns for all."""
+
+    rows: Sequence[tuple[str, str, str]]
+    columns: Sequence[Column]
+
+
 SEEDS = "seed"
-REAL, GROUPED, ETUDES = "soundtracks", "soundtracks-grouped", "companions"
+REAL, EARLY, GROUPED, ETUDES = "soundtracks", "soundtracks-early", "soundtracks-grouped", "companions"
 CORRELATION = Published("published: corr.", "corr_mean", "corr_std")
 RISE = Published("published: rise, budget not enforced", "mae_rise")
 TABLES: dict[str, Sequence[Column | Published]] = {
@@ -111,6 +118,22 @@ PAIRS = {
     "soundtracks-pairs": Pairs(REAL, "bim-spec-0.1"),
     "companions-pairs": Pairs(ETUDES, "bim-spec-0.1", ("A2E", "A2B2E", "A2M2E", "aA2E")),
 }
+EQUAL = Rows(
+    (("A2E, 8 epochs", EARLY, "A2E"), ("A2M2E, 45 epochs", REAL, "A2M2E"), ("A2E, 45 epochs", REAL, "A2E")),
+    (
+        Column("seeds", "", SEEDS, digits=0),
+        Column("corr.", "", "corr_clean", digits=2),
+        Column("MAE", "", "mae_clean"),
+        Column("rise at .01", "", "mae_change", "bim-spec-0.01"),
+        Column("rise at .1", "", "mae_change", "bim-spec-0.1"),
+        Column("rise at .3", "", "mae_change", "bim-spec-0.3"),
+        Column("error at .1", "", harm.ERROR, "bim-spec-0.1"),
+        Column("rise, rescaled, at .1", "", harm.RESCALED, "bim-spec-0.1"),
+        Column("rise / spread at .1", "", harm.OVER_SPREAD, "bim-spec-0.1", 2),
+        Column("corr. at .1", "", "corr_attacked", "bim-spec-0.1", 2),
+    ),
+)
+EQUAL_ATTACK = "bim-spec-0.1"
 PAIRED = {
     harm.RISE: 3, harm.ERROR: 3, harm.OVER_SPREAD: 2, harm.RESCALED: 3, harm.CORRELATION: 2, harm.FALL: 2
 }  # fmt: skip
@@ -166,9 +189,32 @@ def markdown(lines: Sequence[Sequence[str]]) -> str:
 def pairs_table(pairs: Pairs) -> str:
     """Every pair of systems in every measure of PAIRED: estimate [low, high]."""
     differences = pd.read_csv(ROOT / "figures" / pairs.study / "level-ground-differences.csv")
-    differences = differences[differences["attack"] == pairs.attack]
-    names = [name for name in SYSTEMS if name in pairs.systems]
-    rows = []
+    return differences_table(differences[differences["attack"] == pairs.attack], pairs.systems)
+
+
+def rows_table(rows: Rows) -> str:
+    """Networks of several studies in the same columns."""
+    lines = [
+        [name, *(cell(column._replace(study=study), system) for column in rows.columns)]
+        for name, study, system in rows.rows
+    ]
+    return markdown([["network", *(column.title for column in rows.columns)], *lines])
+
+
+def rows_pairs(rows: Rows, attack: str) -> str:
+    """Their differences, from the answers that the studies' runs keep."""
+    parts = []
+    for name, study, system in rows.rows:
+        for run in sorted((ROOT / "figures" / study / "runs" / system).glob("seed-*")):
+            answers = pd.read_csv(run / "attacks" / attack / "predictions.csv")
+            parts.append(answers.assign(system=name, seed=int(run.name.removeprefix("seed-")), attack=attack))
+    names = [name for name, _, _ in rows.rows]
+    return differences_table(harm.harm_differences(pd.concat(parts, ignore_index=True)), names)
+
+
+def differences_table(differences: pd.DataFrame, systems: Sequence[str]) -> str:
+    """Differences under one attack (rows of :func:`mer_lib.harm.harm_differences`) between some systems."""
+    names, rows = set(systems), []
     for (first, second), part in differences.groupby(["first", "second"], sort=False):
         if first not in names or second not in names:
             continue
@@ -182,10 +228,15 @@ def pairs_table(pairs: Pairs) -> str:
     return markdown([["first - second", "seeds", *PAIRED], *rows])
 
 
+MADE: dict[str, Callable[[], str]] = {
+    **{name: functools.partial(pairs_table, pairs) for name, pairs in PAIRS.items()},
+}
+
+
 def table(name: str) -> str:
-    """One of TABLES or PAIRS in Markdown; systems of which its studies have no run are left out."""
-    if name in PAIRS:
-        return pairs_table(PAIRS[name])
+    """One of TABLES or MADE in Markdown; systems of which its studies have no run are left out."""
+    if name in MADE:
+        return MADE[name]()
     columns = TABLES[name]
     studies = {column.study for column in columns if isinstance(column, Column)}
     there = pd.concat([results_of(study)["system"] for study in studies])
@@ -199,11 +250,11 @@ def with_tables(text: str) -> str:
     Raises
     ------
     ValueError
-        If its marks are not exactly those of TABLES and PAIRS.
+        If its marks are not exactly those of TABLES and MADE.
     """
     marked = [mark["name"] for mark in BLOCK.finditer(text)]
-    if sorted(marked) != sorted([*TABLES, *PAIRS]):
-        known = ", ".join([*TABLES, *PAIRS])
+    if sorted(marked) != sorted([*TABLES, *MADE]):
+        known = ", ".join([*TABLES, *MADE])
         raise ValueError(f"README.md marks the tables {', '.join(marked)}; headline.py has {known}")
     return BLOCK.sub(lambda mark: mark[1] + table(mark["name"]) + mark[3], text)
 

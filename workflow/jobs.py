@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mer_lib.places import ROOT, atomic_write, data_folder, prepared_name
+from mer_lib.places import ROOT, atomic_write, data_folder, prepared_folder, prepared_name
 from workflow.code_digest import library_digest, notebook_digest
 from workflow.study import RESULTS_NOTEBOOK, Study, StudyError
 
@@ -251,7 +251,32 @@ def corpus_folder(corpus: str) -> Path:
 
 
 def corpus_tables(corpus: str) -> list[str]:
-    """The tables of a corpus: when one changes, the corpus is prepared again."""
+    """The tables of a corpus, and what its corpus.yaml says of them: when one changes, it is prepared again."""
     folder = corpus_folder(corpus)
     midlevel = data_folder() / "midlevel" / "metadata_annotations" if corpus == "soundtracks" else folder / "midlevel"
-    return [str(path) for place in (folder, midlevel) for path in sorted(place.glob("*.csv"))]
+    tables = [path for place in (folder, midlevel) for path in sorted(place.glob("*.csv"))]
+    return [str(path) for path in (*tables, folder / "corpus.yaml") if path.is_file()]
+
+
+def check_prepared(plan: Plan) -> None:
+    """Refuse arrays to which another corpus, in a folder of the same name, was prepared.
+
+    Where a table of the corpus is newer than they are, the corpus is prepared again anyway.
+    """
+    corpus, marker = plan.study["corpus"], prepared_folder(plan.prepared) / "info.json"
+    newest = max((os.path.getmtime(table) for table in corpus_tables(corpus)), default=0.0)
+    if corpus in ("etudes", "soundtracks") or not marker.is_file() or newest > marker.stat().st_mtime:
+        return
+    from mer_lib.dataset import load_corpus  # torch and pandas, which the launcher does without
+    from mer_lib.preparation import choose, load_prepared
+
+    try:
+        found = choose(load_corpus(corpus_argument(corpus)), plan.study["clips"])
+        same = load_prepared(marker.parent).info["fingerprint"] == found.fingerprint
+    except ValueError as error:
+        raise StudyError(f"corpus {corpus!r}: {error}") from error
+    if not same:
+        raise StudyError(
+            f"{marker.parent} holds another corpus than {corpus_folder(corpus)}, from a folder of the same name: give "
+            "one of the two folders another name, or remove what was prepared"
+        )

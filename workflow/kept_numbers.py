@@ -53,6 +53,16 @@ def taken(run: Path, there: Path) -> str:
     return "an unfinished training" if unfinished else ""
 
 
+def other_attacks(run: Path, there: Path) -> list[str]:
+    """Attacks of a run that a folder holds too, made otherwise or not finished."""
+    others = []
+    for mine in sorted(run.glob("attacks/*/metrics.json")):
+        theirs = there / mine.relative_to(run)
+        if theirs.parent.exists() and not (theirs.is_file() and theirs.read_bytes() == mine.read_bytes()):
+            others.append(mine.parent.name)
+    return others
+
+
 def copy_numbers(source: Path, target: Path, update: bool = False) -> list[str]:
     """Copy the tables of every attacked run to where they are missing; the names of the runs copied.
 
@@ -67,6 +77,9 @@ def copy_numbers(source: Path, target: Path, update: bool = False) -> list[str]:
             continue
         if held := taken(run, there):
             print(f"{there} holds {held}: left as it is; remove it if {run} is to take its place")
+            continue
+        if not update and (others := other_attacks(run, there)):
+            print(f"{there}/attacks holds {', '.join(others)} made otherwise: left as it is; remove it or attack again")
             continue
         for pattern in TABLES:
             for path in sorted(run.glob(pattern)):

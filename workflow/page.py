@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
+from PIL import Image, UnidentifiedImageError
 
 from mer_lib.places import atomic_write, figures
 from workflow.jobs import Plan, read_record
@@ -121,10 +122,19 @@ def _figures(study: str, folder: Path) -> list[str]:
         behind = path.with_suffix(".csv")
         link = f' (<a href="{_link(behind, folder)}">the numbers behind it</a>)' if behind.is_file() else ""
         parts.append(
-            f'<figure><img alt="{_text(name)}" src="data:image/png;base64,{data}">'
+            f'<figure><img alt="{_text(_described(path) or name)}" src="data:image/png;base64,{data}">'
             f"<figcaption>{_text(name)}{link}</figcaption></figure>"
         )
     return parts if len(parts) > 1 else []
+
+
+def _described(path: Path) -> str:
+    """What a figure says of itself (:func:`mer_lib.plots.save_figure`)."""
+    try:
+        with Image.open(path) as picture:
+            return str(picture.info.get("Description", ""))
+    except UnidentifiedImageError:
+        return ""
 
 
 def _notebooks(plan: Plan, folder: Path) -> str:

@@ -26,7 +26,7 @@ import platformdirs
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from mer_lib.places import ROOT, atomic_write, figures, runs_folder
-from workflow.jobs import Plan, corpus_folder, read_record
+from workflow.jobs import Plan, check_prepared, corpus_folder, read_record
 from workflow.kept_runs import keep
 from workflow.leftovers import remove_parts, remove_scratch
 from workflow.processes import CALL, CALL_MARK, STUDY_MARK, BusyError, end_marked, only_one
@@ -201,6 +201,7 @@ def checked_plan(study: str) -> Plan:
     if not os.path.isdir(corpus):  # False for a name that no folder can have, too
         raise StudyError(f"corpus {plan.study['corpus']!r}: {corpus} is not there; data/README.md says how to get it")
     plan.check()
+    check_prepared(plan)
     return plan
 
 
