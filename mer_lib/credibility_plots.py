@@ -55,7 +55,7 @@ def budget_curves(
 
 @styled
 def ladder(rises: pd.DataFrame, title: str, caption: str) -> Figure:
-    """Rise of the MAE under each attack, a panel a system: noise at the foot, the worst over all at the top.
+    """Rise of the MAE under each attack, a panel a system: noise at the foot, the strongest on top; –: not tried.
 
     Parameters
     ----------
@@ -80,10 +80,12 @@ def ladder(rises: pd.DataFrame, title: str, caption: str) -> Figure:
         axis.hlines(rows, 0, part, color=PALETTE[system], alpha=0.45, linewidth=3)
         axis.scatter(part, rows, color=PALETTE[system], marker=MARKERS[system], s=26, zorder=3)
         axis.axvline(0, color="0.5", linewidth=1)
+        for row in set(range(len(attacks))) - set(rows):
+            axis.annotate("–", (0, row), xytext=(5, 0), textcoords="offset points", va="center", fontsize=14)
         axis.set(title=system, xlabel="rise of MAE", ylim=(-0.7, len(attacks) - 0.3))
         axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(nbins=4))
     axes[0, 0].set_yticks(range(len(attacks)), attacks)
-    return finish(figure, title, caption)
+    return finish(figure, title, f"{caption} –: not tried.")
 
 
 @styled
@@ -174,26 +176,30 @@ def courses(paths: pd.DataFrame, published: pd.Series, title: str, caption: str)
 
 
 @styled
-def explanations_moved(table: pd.DataFrame, title: str, caption: str) -> Figure:
+def explanations_moved(table: pd.DataFrame, tolerance: float, title: str, caption: str) -> Figure:
     """How far the explanation moved while the emotions stayed, a point a clip; dashed: as far as the head allows.
 
     Parameters
     ----------
     table
         Rows: system, emotions moved, explanation moved, bound for the tolerance.
+    tolerance
+        How far the emotions may move; the head's bound is proportional to it.
 
     Notebook: 09_credibility
     """
     systems = [name for name in SYSTEMS if name in set(table["system"])]
-    figure, axes = panels(1, len(systems), width=2.5 + 3.0 * len(systems), height=3.2)
-    for axis, system in zip(axes.flat, systems, strict=True):
+    figure, axes = panels(1, len(systems), width=min(13.0, 3.0 + 2.6 * len(systems)), height=3.2)
+    for axis, system in zip(axes[0], systems, strict=True):
         part = table[table["system"] == system]
         axis.scatter(
             part["emotions moved"], part["explanation moved"], color=PALETTE[system], marker=MARKERS[system], s=30
         )
-        axis.axhline(part["bound for the tolerance"].iloc[0], color=RATED, linestyle="--", label="bound")
-        axis.plot([0, part["emotions moved"].max()], [0, part["emotions moved"].max()], color="0.7", label="as far")
-        axis.set(title=system, xlabel="emotions moved (l2)", ylabel="mid-level values moved (l2)", ylim=(0, None))
-        axis.set_xlim(0, None)
-    axes.flat[-1].legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+        ends, bound = [0, tolerance], part["bound for the tolerance"].iloc[0]
+        axis.plot(ends, [0, bound], color=RATED, linestyle="--", label="most that this\nhead allows")
+        axis.plot(ends, ends, color="0.7", label="equal move (y = x)")
+        axis.set(title=system, xlabel="emotions moved (l2)", xlim=(-0.05 * tolerance, 1.05 * tolerance))
+        axis.set_ylim(-0.05 * axis.get_ylim()[1], None)
+    axes[0, 0].set_ylabel("bottleneck moved (l2)")
+    axes[0, -1].legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     return finish(figure, title, caption)

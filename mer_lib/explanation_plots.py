@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from mer_lib.plots import (
     ATTACKED,
     CLEAN,
+    MAGNITUDE,
     MARKERS,
     PALETTE,
     RATED,
@@ -31,6 +32,7 @@ LINES = (
     (CLEAN, "o", "-"), (ATTACKED, "s", "-"), (SECOND, "^", "-"), ("#CC79A7", "v", "-"), ("#E69F00", "P", "-"),
 )  # fmt: skip
 CONTROLS = {"loudest": (RATED, "D", "--"), "random": ("0.6", "x", ":"), "like the input": ("0.6", "x", ":")}
+NAMES = {"like the input": "magnitudes\nagainst the input"}
 
 
 def _shown(name: object) -> str:
@@ -154,7 +156,7 @@ def attribution_maps(spectrogram: np.ndarray, maps: Mapping[str, np.ndarray], ti
     figure, axes = panels(1 + len(maps), 1, height=1.0 + 1.75 * (1 + len(maps)), sharex=True)
     mesh = _draw_spectrogram(axes[0, 0], spectrogram, cmap="magma")
     axes[0, 0].set_title("the clip", loc="left")
-    figure.colorbar(mesh, ax=axes[0, 0], label="log10(1 + x)", pad=0.01)
+    figure.colorbar(mesh, ax=axes[0, 0], label=MAGNITUDE, pad=0.01)
     for axis, (name, values) in zip(axes[1:, 0], maps.items(), strict=True):
         limit = max(float(np.quantile(np.abs(values), 0.995)), 1e-12) * 1e5
         mesh = _draw_spectrogram(axis, values * 1e5, cmap="RdBu_r", vmin=-limit, vmax=limit)
@@ -167,7 +169,7 @@ def attribution_maps(spectrogram: np.ndarray, maps: Mapping[str, np.ndarray], ti
 
 @styled
 def completeness(table: pd.DataFrame, title: str, caption: str) -> Figure:
-    """Completeness errors over what is explained, a row a method and baseline, a point a clip.
+    """Completeness errors over what is explained, a row a method and baseline: median and range, a mark a system.
 
     Parameters
     ----------
@@ -175,21 +177,18 @@ def completeness(table: pd.DataFrame, title: str, caption: str) -> Figure:
         Tidy: system, method, "relative error".
     """
     methods, systems = list(dict.fromkeys(table["method"])), [s for s in PALETTE if s in set(table["system"])]
-    figure, axes = panels(1, 1, width=8.0, height=1.5 + 0.42 * len(methods))
+    height = 1.5 + len(methods) * (0.25 + 0.1 * len(systems))
+    figure, axes = panels(1, 1, width=8.0, height=height)
     axis = axes[0, 0]
     for at, system in enumerate(systems):
-        part = table[table["system"] == system]
-        rows = np.array([methods[::-1].index(m) for m in part["method"]]) + 0.5 * (at / max(1, len(systems) - 1) - 0.5)
-        axis.scatter(
-            part["relative error"].clip(lower=1e-7), rows, marker=MARKERS[system], color=PALETTE[system], s=24,
-            label=system, alpha=0.8, linewidths=0,
-        )  # fmt: skip
-    for at, method in enumerate(methods[::-1]):
-        middle = max(table.loc[table["method"] == method, "relative error"].median(), 1e-7)
-        axis.vlines(middle, at - 0.38, at + 0.38, color=RATED, linewidth=1.6, label="median" if at == 0 else None)
+        errors = table[table["system"] == system].groupby("method")["relative error"]
+        found = errors.agg(["median", "min", "max"]).reindex(methods[::-1]).clip(lower=1e-7)
+        rows = np.arange(len(methods)) + 0.72 * (0.5 - (at + 0.5) / len(systems))
+        axis.hlines(rows, found["min"], found["max"], color=PALETTE[system], linewidth=1.4, alpha=0.7)
+        axis.scatter(found["median"], rows, marker=MARKERS[system], color=PALETTE[system], s=30, zorder=3, label=system)
     axis.set(xscale="log", xlabel="|sum of attributions - difference explained| / |difference explained|")
     axis.set_yticks(range(len(methods)), methods[::-1])
-    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, title="median; line: range")
     return finish(figure, title, caption)
 
 
@@ -261,9 +260,8 @@ def heard_answers(answers: pd.DataFrame, title: str, caption: str) -> Figure:
             )
         axis.scatter(answers[name], places, marker=marker, s=40, color=colour, label=name, zorder=3)
     axis.set_yticks(places, [_shown(name) for name in answers.index])
-    axis.set(
-        xlabel="predicted rating", xlim=(min(0, answers.min(axis=None) - 0.03), max(1, answers.max(axis=None) + 0.03))
-    )
+    axis.set(xlabel="predicted rating")
+    axis.margins(x=0.08)
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     return finish(figure, title, caption)
 
@@ -288,11 +286,15 @@ def randomisation(table: pd.DataFrame, title: str, caption: str) -> Figure:
         axis.axhline(0, color="0.5", linewidth=1)
         for measure, (colour, marker, style) in looks.items():
             means = part[part["measure"] == measure].groupby("layer")["similarity"].mean().reindex(layers)
-            axis.plot(
-                range(len(layers)), means, color=colour, marker=marker, markersize=5, linestyle=style, label=measure
-            )
+            look = {"marker": marker, "markersize": 5, "linestyle": style, "label": NAMES.get(measure, measure)}
+            if measure == "slopes":  # hollow and dashed: they may lie on the attributions
+                look |= {"markersize": 9, "markerfacecolor": "none", "linestyle": "--"}
+            axis.plot(range(len(layers)), means, color=colour, **look)
         axis.set_xticks(range(len(layers)), layers, rotation=90)
         axis.set(title=system, ylim=(-1.05, 1.05), ylabel="rank correlation" if axis in axes[:, 0] else "")
+    for axis in axes.flat[max(0, len(systems) - columns) : len(systems)]:
+        axis.set_xlabel("layers shuffled, from the answer down")
+    figure.align_xlabels()
     for axis in axes.flat[len(systems) :]:
         axis.set_visible(False)
     axes[0, columns - 1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)

@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mer_lib import lens
-from mer_lib.plots import ATTACKED, CLEAN, SECOND, _draw_spectrogram, finish, panels, styled
+from mer_lib.plots import ATTACKED, CLEAN, MAGNITUDE, SECOND, _draw_spectrogram, finish, panels, styled
 from mer_lib.spectrogram import band_frequencies, frame_times
 
 COLOURS = {"natural": "#0072B2", "adversarial": "#D55E00", "bottleneck": "#009E73", "IG-SUM-NORM": "#CC79A7"}
@@ -21,6 +21,7 @@ SHAPES = {"natural": "o", "adversarial": "^", "bottleneck": "D", "IG-SUM-NORM": 
 AIM_COLOURS = {
     "random sign": CLEAN, "top-k": ATTACKED, "mass centre": SECOND, "LENS": "#CC79A7", "LENS, published": "#E69F00",
 }  # fmt: skip
+AIM_SHAPES = {"random sign": "o", "top-k": "s", "mass centre": "^", "LENS": "D", "LENS, published": "P"}
 MARK_COLOURS = (ATTACKED, CLEAN, SECOND, "#CC79A7", "#E69F00")
 
 
@@ -44,7 +45,7 @@ def explanations(spectrogram: np.ndarray, maps: Mapping[str, np.ndarray], k: int
     mesh = _draw_spectrogram(axes[0, 0], spectrogram, cmap="magma")
     axes[0, 0].set_title("the clip", loc="left")
     axes[0, 0].label_outer()
-    figure.colorbar(mesh, ax=axes[0, 0], label="log10(1 + x)", pad=0.01)
+    figure.colorbar(mesh, ax=axes[0, 0], label=MAGNITUDE, pad=0.01)
     times, bands = frame_times(len(spectrogram)), band_frequencies()
     first = lens.top_cells(next(iter(maps.values())), k)
     for axis, (name, values) in zip(axes[1:, 0], maps.items(), strict=True):
@@ -186,9 +187,8 @@ def moved(table: pd.DataFrame, tolerance: float, title: str, caption: str) -> Fi
     for axis, training in zip(axes[0], trainings, strict=True):
         for aim in dict.fromkeys(table["aim"]):
             part = table[(table["training"] == training) & (table["aim"] == aim)]
-            axis.scatter(
-                part["moved"], part["top-k"], s=26, color=AIM_COLOURS[aim], linewidths=0, alpha=0.85, label=aim
-            )
+            look = {"color": AIM_COLOURS[aim], "marker": AIM_SHAPES[aim], "label": aim}
+            axis.scatter(part["moved"], part["top-k"], s=26, linewidths=0, alpha=0.85, **look)
         axis.axvline(tolerance, color="0.4", linestyle="--", label="tolerance")
         axis.set(title=training, xlabel="largest change of a prediction", xlim=(0, 1.1 * tolerance), ylim=(0, 1.03))
     axes[0, 0].set_ylabel("highest cells left (top-k)")
@@ -235,16 +235,16 @@ def sizes(trained: pd.DataFrame, table: pd.DataFrame, measures: Sequence[str], t
         From :func:`mer_lib.attribution_study.means`, of one domain, method and attack.
     """
     figure, axes = panels(1, 1 + len(measures), height=3.2, sharex=True)
-    for training in _trainings(trained):
+    for index, training in enumerate(_trainings(trained)):
+        aside = 1.06 ** (index - (trained["training"].nunique() - 1) / 2)  # so that no interval hides another
         style = {"color": COLOURS[training], "marker": SHAPES[training], "markersize": 6, "label": training}
         part = trained[trained["training"] == training].sort_values("train_clips")
-        axes[0, 0].plot(part["train_clips"], part["corr_clean"], **style)
+        axes[0, 0].plot(part["train_clips"] * aside, part["corr_clean"], **style)
         for axis, measure in zip(axes[0, 1:], measures, strict=True):
             part = table[(table["training"] == training) & (table["measure"] == measure)].sort_values("train_clips")
             ends = part[["corrected_clips_low", "corrected_clips_high"]].sub(part["corrected_clips"], axis=0).abs()
-            axis.errorbar(
-                part["train_clips"], part["corrected_clips"], ends.to_numpy().T, **style, elinewidth=1, capsize=2
-            )
+            bars = {"yerr": ends.to_numpy().T, "elinewidth": 1, "capsize": 2}
+            axis.errorbar(part["train_clips"] * aside, part["corrected_clips"], **bars, **style)
     axes[0, 0].set(title="clean predictions", ylabel="correlation on the test clips")
     for axis, measure in zip(axes[0, 1:], measures, strict=True):
         axis.set(title=measure, ylabel="agreement above chance" if axis is axes[0, 1] else "")
@@ -277,11 +277,11 @@ def effect_flips(table: pd.DataFrame, title: str, caption: str) -> Figure:
         for index, quality in enumerate(qualities):
             part = table[(table["aim"] == aim) & (table["quality"] == quality)]
             axis.scatter(
-                part["before"], part["after"], s=30, marker=markers[index % 7], linewidths=0, alpha=0.85,
-                color=mpl.colormaps["cividis"](index / 6.5), label=quality.replace("_", " "),
+                part["before"], part["after"], s=75 if markers[index % 7] == "*" else 30, marker=markers[index % 7],
+                color=mpl.colormaps["cividis"](index / 8), linewidths=0, alpha=0.9, label=quality.replace("_", " "),
             )  # fmt: skip
-        axis.set(title=aim, xlabel="effect before", xlim=(-limit, limit), ylim=(-limit, limit))
+        axis.set(title=aim, xlabel="effect before\n(rating units)", xlim=(-limit, limit), ylim=(-limit, limit))
         axis.grid(False)
-    axes[0, 0].set_ylabel("effect after (rating units)")
+    axes[0, 0].set_ylabel("effect after\n(rating units)")
     axes[0, -1].legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     return finish(figure, title, caption)

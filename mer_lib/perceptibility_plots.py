@@ -12,6 +12,10 @@ from matplotlib.figure import Figure
 from mer_lib.plots import MARKERS, PALETTE, finish, panels, styled
 
 MEASURES = {"snr_db": "signal-to-noise ratio (dB)", "nmr_db": "noise-to-mask ratio (dB)"}
+LEGEND = (
+    "Small points: clips; large ones: medians over an attack's clips. The signal-to-noise ratio falls to the right, so "
+    "that further right is more audible in both columns."
+)
 WORDS = {"waveform": "attacks on waveforms", "spectrogram": "renderings of attacked spectrograms"}
 
 
@@ -19,9 +23,9 @@ WORDS = {"waveform": "attacks on waveforms", "spectrogram": "renderings of attac
 def audibility(sounds: pd.DataFrame, title: str, caption: str) -> Figure:
     """What an attack gains against how audible it is: rise of the error over SNR and noise-to-mask ratio.
 
-    A colour is a system. Small points are clips, large ones the median of an attack's clips (of all seeds); further
-    right is more audible. Clips that an attack left as they were have no ratio and no point. In the right column, 0 dB
-    is where the masking model begins to hear the noise.
+    A colour and marker is a system. Small points are clips, large ones the median of an attack's clips (of all seeds);
+    further right is more audible. Clips that an attack left as they were have no ratio and no point. In the right
+    column, 0 dB is where the masking model begins to hear the noise.
 
     Parameters
     ----------
@@ -41,7 +45,10 @@ def audibility(sounds: pd.DataFrame, title: str, caption: str) -> Figure:
             for system in systems:
                 part = sounds[(sounds["domain"] == domain) & (sounds["system"] == system)]
                 part = part[np.isfinite(part[measure])]
-                axis.scatter(part[measure], part["mae_change"], s=9, color=PALETTE[system], alpha=0.25, linewidths=0)
+                axis.scatter(
+                    part[measure], part["mae_change"], s=13, marker=MARKERS[system], color=PALETTE[system], alpha=0.3,
+                    linewidths=0,
+                )  # fmt: skip
                 medians = part.groupby("attack")[[measure, "mae_change"]].median().sort_values(measure)
                 axis.plot(
                     medians[measure], medians["mae_change"], color=PALETTE[system], marker=MARKERS[system],
@@ -53,4 +60,4 @@ def audibility(sounds: pd.DataFrame, title: str, caption: str) -> Figure:
         axis.set_xlabel(label)
     axes[0, 0].invert_xaxis()  # shared by the column: less SNR is more audible
     axes[0, -1].legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
-    return finish(figure, title, caption)
+    return finish(figure, title, f"{caption} {LEGEND}")

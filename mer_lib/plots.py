@@ -33,6 +33,7 @@ PALETTE = {
 }  # fmt: skip
 MARKERS = {"A2E": "o", "A2B2E": "s", "A2M2E": "D", "aA2E": "^", "aA2B2E": "v", "aA2M2E": "P"}
 CLEAN, ATTACKED, RATED, SECOND = "#0072B2", "#D55E00", "#222222", "#009E73"
+MAGNITUDE = "log10(1 + magnitude)"  # what a log spectrogram shows
 CAPTION_SIZE, CAPTION_SPACING, CAPTION_LINES = 8, 1.25, 2  # points, lines, lines that figures have room for
 STYLE = {
     **sns.axes_style("whitegrid"),
@@ -170,7 +171,7 @@ def _draw_spectrogram(axis: Axes, values: np.ndarray, **keywords: object) -> mpl
 
 
 @styled
-def spectrograms(pictures: Mapping[str, np.ndarray], title: str, caption: str, unit: str = "log10(1 + x)") -> Figure:
+def spectrograms(pictures: Mapping[str, np.ndarray], title: str, caption: str, unit: str = MAGNITUDE) -> Figure:
     """Log spectrograms (frames, 149) under each other, in Hz and seconds.
 
     A picture named "difference" gets colours of its own, white at zero.

@@ -5,6 +5,7 @@ Notebooks: 05_adversarial_training, 06_attack, 08_robustness
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
@@ -17,11 +18,27 @@ from mer_lib.plots import ATTACKED, CLEAN, MARKERS, PALETTE, RATED, SECOND, fini
 
 UNITS = {"spectrogram": "z-scored spectrogram", "waveform": "full scale"}
 BOX_SEEDS = 5  # below this, a box would show quartiles of almost nothing: the points alone are drawn
+RATED_FROM, RATED_TO = 0.1, 0.9  # ratings from 1 to 9, divided by 10
+RELATIVES = ("s", "D", "^", "v", "P")  # markers of attacks other than BIM, hollow
 
 
 def _order(systems: pd.Series) -> list[str]:
     """The systems that are there, in the study's order."""
     return [name for name in PALETTE if name in set(systems)]
+
+
+def _attack(name: str, broken: bool) -> str:
+    """An attack's name as a title: decibels as a unit, a long name broken at its hyphens."""
+    return re.sub(r"(\d)db$", r"\1 dB", name.replace("-", "\n") if broken else name)
+
+
+def _with_room(ticks: Sequence[float], room: float) -> list[str]:
+    """Labels of ticks on a logarithmic axis; where one lies too near to the last one shown (a share of all), none."""
+    shown = [ticks[0]]
+    for tick in ticks[1:]:
+        if np.log(tick / shown[-1]) >= room * np.log(ticks[-1] / ticks[0]):
+            shown.append(tick)
+    return [f"{tick:.3g}" if tick in shown else "" for tick in ticks]
 
 
 @styled
@@ -35,15 +52,22 @@ def loss_per_step(curves: Mapping[str, np.ndarray], title: str, caption: str) ->
 
     Notebook: 06_attack
     """
-    figure, axes = panels(1, len(curves), width=min(9.5, 3.5 + 3.0 * len(curves)), height=3.0, sharey=True)
-    for axis, (name, curve) in zip(axes[0], curves.items(), strict=True):
+    columns = min(5, len(curves))
+    rows = -(-len(curves) // columns)
+    shape = {"width": min(10.5, 3.5 + 3.0 * columns), "height": 0.7 + 2.3 * rows}
+    figure, axes = panels(rows, columns, **shape, sharey=True)
+    broken = max(map(len, curves)) * columns > 60
+    for place, (axis, (name, curve)) in enumerate(zip(axes.flat, curves.items(), strict=False)):
         steps = np.arange(len(curve))
         low, middle, high = np.quantile(curve, [0.1, 0.5, 0.9], axis=1)
         axis.fill_between(steps, low, high, color=ATTACKED, alpha=0.2, linewidth=0, label="80 % of the clips")
-        axis.plot(steps, middle, color=ATTACKED, marker=".", label="median clip")
-        axis.set(xlabel="step", ylabel="mean squared error", title=name)
-        axis.label_outer()
-        axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True, nbins=6))
+        axis.plot(steps, middle, color=ATTACKED, marker="." if len(curve) <= 60 else "", label="median clip")
+        axis.set_title(_attack(name, broken))
+        axis.set_xlabel("step" if place + columns >= len(curves) else "")
+        axis.set_ylabel("" if place % columns else "loss (MSE)")
+        axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True, nbins=4))
+    for axis in axes.flat[len(curves) :]:
+        axis.set_visible(False)
     axes[0, 0].set_ylim(bottom=0)  # once all curves are drawn: the panels share it
     axes[0, -1].legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     return finish(figure, title, caption)
@@ -53,8 +77,8 @@ def loss_per_step(curves: Mapping[str, np.ndarray], title: str, caption: str) ->
 def epsilon_sweep(rows: pd.DataFrame, title: str, caption: str) -> Figure:
     """Error and correlation against the budget, in each domain; dashed: before the attack, numbers: median SNR.
 
-    The SNR of a spectrogram attack is that of its rendering as sound. Relatives of BIM are dotted; an attack that does
-    not keep its budget is a cross at the largest change that it made.
+    The SNR of a spectrogram attack is that of its rendering as sound. Relatives of BIM are dotted and hollow; an attack
+    that does not keep its budget is a cross at the largest change that it made.
 
     Parameters
     ----------
@@ -67,26 +91,36 @@ def epsilon_sweep(rows: pd.DataFrame, title: str, caption: str) -> Figure:
     parts = {(domain, "epsilon"): rows[(rows["domain"] == domain) & ~by_ear].sort_values("epsilon") for domain in UNITS}
     parts["waveform", "snr_db_median"] = rows[by_ear].sort_values("snr_db_median", ascending=False)
     parts = {place: part for place, part in parts.items() if len(part)}
-    figure, axes = panels(2, len(parts), height=5.0, sharex="col")
+    figure, axes = panels(2, len(parts), width=10.0, height=5.0, sharex="col")
+    relatives = dict(zip((name for name in dict.fromkeys(rows["method"]) if name != "BIM"), RELATIVES, strict=False))
     for column, ((domain, budget), part) in enumerate(parts.items()):
         for axis, metric, label in zip(axes[:, column], ("mae", "corr"), ("MAE", "correlation"), strict=True):
             axis.axhline(part[f"{metric}_clean"].iloc[0], color=CLEAN, linestyle="--", label="clean")
             for method, kept in part[~part["published_update"]].groupby("method", sort=False):
-                style = {"linestyle": "-" if method == "BIM" else ":", "color": ATTACKED, "label": f"after {method}"}
-                axis.plot(kept[budget], kept[f"{metric}_attacked"], marker="o", **style)
+                style = {"color": ATTACKED, "marker": "o", "markersize": 5, "label": f"after {method}"}
+                if method in relatives:
+                    style |= {"color": RATED, "marker": relatives[method], "markersize": 9, "linestyle": ":"}
+                    style["markerfacecolor"] = "none"
+                axis.plot(kept[budget], kept[f"{metric}_attacked"], **style)
             broken = part[part["published_update"]]
             if len(broken):
                 style = {"linestyle": "", "marker": "x", "color": ATTACKED, "label": "budget not kept"}
                 axis.plot(broken["linf_max"], broken[f"{metric}_attacked"], **style)
             axis.set(xscale="log" if budget == "epsilon" else "linear", ylabel=label if column == 0 else "")
             axis.margins(x=0.15, y=0.2)
-            axis.set_xticks(part[budget], [f"{value:.3g}" for value in part[budget]])
+            if budget == "epsilon":
+                ticks = sorted(set(part["epsilon"]))
+                labels = _with_room(ticks, 0.1 * len(parts))
+            else:
+                ticks = labels = sorted(set(part["snr_db_median"].dropna().round().astype(int)))
+            axis.set_xticks(ticks, labels)
             axis.minorticks_off()
-        for row in part[(part["method"] == "BIM") & ~part["published_update"]].itertuples():
-            if pd.notna(row.snr_db_median) and budget == "epsilon":
-                axes[0, column].annotate(
-                    f"{row.snr_db_median:.0f} dB", (row.epsilon, row.mae_attacked), xytext=(0, 6),
-                    textcoords="offset points", ha="center", fontsize=8, color="0.3",
+        if budget == "epsilon":
+            bim = part[(part["method"] == "BIM") & ~part["published_update"]].set_index("epsilon")["snr_db_median"]
+            for tick in [tick for tick, label in zip(ticks, labels, strict=True) if label and tick in bim.dropna()]:
+                axes[0, column].text(
+                    tick, 0.97, f"{bim[[tick]].iloc[0]:.0f} dB", transform=axes[0, column].get_xaxis_transform(),
+                    ha="center", va="top", fontsize=8, color="0.3",
                 )  # fmt: skip
         axes[0, column].set_title(f"{domain} domain")
         by_db = budget != "epsilon"
@@ -95,7 +129,8 @@ def epsilon_sweep(rows: pd.DataFrame, title: str, caption: str) -> Figure:
             axes[1, column].invert_xaxis()  # louder to the right, as in the other columns
     named = [axis.get_legend_handles_labels() for axis in axes[0]]
     handles = {label: handle for lines, labels in named for handle, label in zip(lines, labels, strict=True)}
-    axes[0, -1].legend(handles.values(), handles.keys(), loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+    place = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5), "frameon": False}
+    axes[0, -1].legend(handles.values(), handles.keys(), title="along the top:\nmedian SNR", alignment="left", **place)
     return finish(figure, title, caption)
 
 
@@ -109,11 +144,11 @@ def _points(axis: Axes, values: Sequence[float], at: int, system: str, box: bool
             boxprops={"facecolor": PALETTE[system], "alpha": 0.3}, medianprops={"color": PALETTE[system],
             "linewidth": 2},
         )  # fmt: skip
-    elif len(values):
+    elif len(values) > 1:
         axis.hlines(values.mean(), at - 0.28, at + 0.28, color=PALETTE[system], linewidth=2.5)
     spread = np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else [0.0] * len(values)
     axis.scatter(
-        at + np.asarray(spread), values, s=26, color=PALETTE[system], marker=MARKERS[system], zorder=3,
+        at + np.asarray(spread), values, s=36, color=PALETTE[system], marker=MARKERS[system], zorder=3,
         edgecolor="white", linewidths=0.5,
     )  # fmt: skip
 
@@ -121,7 +156,7 @@ def _points(axis: Axes, values: Sequence[float], at: int, system: str, box: bool
 def _name_panels(axes: np.ndarray, attacks: Sequence[str], systems: Sequence[str]) -> None:
     """Attacks above the first row, systems below the last; where many stand side by side so that none overlap."""
     for above, below, attack in zip(axes[0], axes[-1], attacks, strict=True):
-        above.set_title(attack if len(attacks) <= 6 else attack.replace("-", "\n"))
+        above.set_title(_attack(attack, broken=len(attacks) > 6))
         if len(attacks) * len(systems) > 24:
             below.tick_params(axis="x", rotation=90, labelsize=9 if len(attacks) * len(systems) <= 48 else 7)
 
@@ -180,12 +215,16 @@ def true_against_predicted(
     """
     systems = _order(predictions["system"])
     figure, axes = panels(
-        len(emotions), len(systems), width=max(5.5, min(12.0, 0.8 + 2.3 * len(systems))),
+        len(emotions), len(systems), width=max(6.5, min(13.0, 2.0 + 2.3 * len(systems))),
         height=1.2 + 2.3 * len(emotions), sharex=True, sharey="row",
     )  # fmt: skip
+    within = predictions["rating"].dropna().between(RATED_FROM, RATED_TO).all()
     for row, emotion in enumerate(emotions):
+        answers = predictions.loc[predictions["emotion"] == emotion, ["clean", "attacked"]]
         for column, system in enumerate(systems):
             axis = axes[row, column]
+            for low, high in ((-99, RATED_FROM), (RATED_TO, 99)) if within else ():
+                axis.axhspan(low, high, color="0.94", zorder=0, label="beyond .1 and .9:\nno rating there")
             part = predictions[(predictions["system"] == system) & (predictions["emotion"] == emotion)]
             axis.plot([0, 1], [0, 1], color=SECOND, linestyle="--", linewidth=1.2)
             axis.vlines(part["rating"], part["clean"], part["attacked"], color="0.8", linewidth=0.8, zorder=1)
@@ -196,11 +235,13 @@ def true_against_predicted(
             )  # fmt: skip
             axis.set_title(f"{system}, {emotion}")
             axis.set(xlim=(0, 1), xticks=(0, 0.5, 1))
+            axis.set_ylim(min(0, answers.min(axis=None)) - 0.05, max(1, answers.max(axis=None)) + 0.05)
             axis.label_outer()
         axes[row, 0].set_ylabel("predicted")
     for axis in axes[-1]:
         axis.set_xlabel("rated")
-    axes[0, 0].legend(frameon=True, framealpha=0.8, edgecolor="none", handletextpad=0.2)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles[-3:], labels[-3:], loc="outside right center", frameon=False, handletextpad=0.3)
     return finish(figure, title, caption)
 
 
@@ -237,7 +278,7 @@ def clip_changes(rises: pd.DataFrame, title: str, caption: str) -> Figure:
 
 @styled
 def cost(rows: pd.DataFrame, title: str, caption: str) -> Figure:
-    """What each system cost: seconds and clip-gradients spent in training; bar: mean, points: seeds.
+    """What each system cost: seconds and clip-gradients spent in training; bar and number: mean, points: seeds.
 
     Parameters
     ----------
@@ -247,19 +288,16 @@ def cost(rows: pd.DataFrame, title: str, caption: str) -> Figure:
     Notebook: 05_adversarial_training, 08_robustness
     """
     systems = _order(rows["system"])
-    figure, axes = panels(1, 2, height=1.4 + 0.33 * len(systems), sharey=True)
-    for axis, column, label in zip(
-        axes[0],
-        ("train_seconds", "train_gradients"),
-        ("training time (s)", "training cost (clip-gradients)"),
-        strict=True,
-    ):
+    figure, axes = panels(1, 2, height=1.4 + 0.42 * len(systems), sharey=True)
+    shown = {"train_seconds": "training time (s)", "train_gradients": "training cost (clip-gradients)"}
+    for axis, (column, label) in zip(axes[0], shown.items(), strict=True):
         for at, system in enumerate(systems):
             values = rows.loc[rows["system"] == system, column].to_numpy(float)
-            axis.barh(at, values.mean(), color=PALETTE[system], alpha=0.45, height=0.65)
-            axis.scatter(values, [at] * len(values), color=PALETTE[system], marker=MARKERS[system], s=20, zorder=3)
+            axis.barh(at, values.mean(), color=PALETTE[system], alpha=0.45, height=0.8)
+            low = [at + 0.22] * len(values)  # points in the lower half of the bar, so that the number has room
+            axis.scatter(values, low, color=PALETTE[system], marker=MARKERS[system], s=20, zorder=3)
             axis.annotate(
-                f"{values.mean():,.0f}", (values.max(), at), xytext=(8, 0), textcoords="offset points",
+                f"{values.mean():,.0f}", (values.mean(), at - 0.16), xytext=(4, 0), textcoords="offset points",
                 va="center", fontsize=9,
             )  # fmt: skip
         axis.set_xlabel(label)

@@ -110,7 +110,9 @@ def test_completeness_is_tabled_by_clip_and_drawn_on_its_logarithmic_axis():
     assert table["clip"].tolist() == ["001", "002"] and set(table["system"]) == {"A2E"}
     axis = explanation_plots.completeness(table, "t", "c").axes[0]
     assert axis.get_xscale() == "log"
-    assert sorted(points(axis, PALETTE["A2E"])[:, 0]) == pytest.approx([0.01, 0.1], rel=1e-3)
+    assert points(axis, PALETTE["A2E"])[:, 0] == pytest.approx([0.055], rel=1e-3), "the median"
+    (ranged,) = axis.collections[0].get_segments()
+    assert ranged[:, 0] == pytest.approx([0.01, 0.1], rel=1e-3), "the range"
 
 
 def test_agreement_is_the_mean_over_systems():
@@ -165,18 +167,23 @@ def test_answers_to_regions_are_drawn_as_sound_and_picture():
     figure = explanation_plots.heard_answers(answers, "t", "c")
     assert len(figure.axes[0].collections) == 6
     assert {text.get_text() for text in figure.axes[0].get_legend().get_texts()} == set(columns)
+    narrow = explanation_plots.heard_answers(0.4 + answers / 10, "t", "c").axes[0].get_xlim()
+    assert 0.35 < narrow[0] < 0.42 and 0.48 < narrow[1] < 0.55, "limits fit the answers"
 
 
 def test_sanity_checks_run_from_the_answer_to_the_input():
     index = pd.MultiIndex.from_product(
-        [["A2E"], ["intact", "last layer", "conv 1"], [0, 1], ["attributions", "like the input"]],
+        [["A2E"], ["intact", "last layer", "conv 1"], [0, 1], ["attributions", "slopes", "like the input"]],
         names=["system", "layer", "clip", "measure"],
     )
-    table = index.to_frame(index=False).assign(similarity=RNG.random(12))
+    table = index.to_frame(index=False).assign(similarity=RNG.random(18))
     axis = explanation_plots.randomisation(table, "t", "c").axes[0]
     assert [label.get_text() for label in axis.get_xticklabels()] == ["intact", "last layer", "conv 1"]
     means = table[table["measure"] == "attributions"].groupby("layer", sort=False)["similarity"].mean()
     assert np.allclose(lines(axis)["attributions"][:, 1], means)
+    drawn = {line.get_label().replace("\n", " "): line for line in axis.lines}
+    assert drawn["slopes"].get_markerfacecolor() == "none" and drawn["slopes"].get_linestyle() == "--"
+    assert "magnitudes against the input" in drawn and "answer down" in axis.get_xlabel()
 
 
 def test_slopes_are_drawn_over_the_truth_listeners_first(model, etudes):

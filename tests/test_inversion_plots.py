@@ -35,7 +35,7 @@ def test_pictures_share_one_scale_of_colours_and_show_each_title_once():
     assert {axis.collections[0].get_clim() for axis in axes} == {(0, 2.0)}
     shown = [axis.get_title() for axis in axes]
     assert shown == ["original", "start", "block 1", "", "bottleneck"]
-    assert "log10(1 + x)" in texts(figure) and "frequency (Hz)" in texts(figure)
+    assert "log10(1 + magnitude)" in texts(figure) and "frequency (Hz)" in texts(figure)
 
 
 def test_ways_run_from_the_start_to_the_end_in_the_networks_own_colours():
@@ -76,6 +76,32 @@ def test_judges_colours_follow_the_others_and_not_the_makers_own_answers():
     (axis,) = drawn_axes(figure)
     assert axis.collections[0].get_clim() == (-2.0, 2.0)
     assert {"9.0", "-2.0"} <= {text.get_text() for text in axis.texts}
+
+
+def test_twins_are_hatched_as_judges_and_what_is_beyond_the_scale_is_told():
+    table = pd.DataFrame({"itself": [9.0, 8.0], "A2E": [np.nan, 1.0], "aA2E": [2.0, np.nan]}, index=["A2E", "aA2E"])
+    figure = inversion_plots.judges({"sad, picture": table}, "title", "caption")
+    (axis,) = drawn_axes(figure)
+    assert {patch.get_xy() for patch in axis.patches if patch.get_hatch()} == {(2, 0), (1, 1)}
+    assert axis.get_title() == "sad,\npicture" and "Hatched: twin" in figure.get_supxlabel()
+    assert axis.collections[0].colorbar.extend == "max"
+
+
+def test_a_measure_without_an_interval_stands_apart_and_its_place_does_not_tell_its_size():
+    rows = pd.DataFrame(
+        {
+            "question": "q", "measure": ["near", "like", "far"], "first": "aA2E", "second": "A2E",
+            "difference": [-40.0, 0.2, 0.01], "low": [np.nan, 0.1, np.nan], "high": [np.nan, 0.3, np.nan],
+            "verdict": ["open", "more", "open"],
+        }
+    )  # fmt: skip
+    (axis,) = drawn_axes(inversion_plots.answer(rows, "title", "caption"))
+    names = [label.get_text() for label in axis.get_yticklabels()]
+    assert names[::-1] == ["like", inversion_plots.NO_INTERVAL, "near", "far"]
+    places = {round(float(y)): x for c in axis.collections for x, y in c.get_offsets() if len(c.get_offsets())}
+    assert places[1] == -places[0] and places[3] == pytest.approx(2 / 3)
+    assert {"-40", "+0.01"} <= {text.get_text() for text in axis.texts}
+    assert any("no interval" in text.get_text() for text in axis.get_legend().get_texts())
 
 
 @pytest.mark.parametrize("draws", [1, 3])

@@ -13,7 +13,16 @@ from IPython.core.pylabtools import select_figure_formats
 from matplotlib.figure import Figure
 from PIL import Image
 
-from mer_lib import captions, corpus_plots, perceptibility_plots, plots, robustness_plots, tables
+from mer_lib import (
+    captions,
+    corpus_plots,
+    credibility_plots,
+    lens_plots,
+    perceptibility_plots,
+    plots,
+    robustness_plots,
+    tables,
+)
 from mer_lib.comparisons import clip_rises
 from mer_lib.dataset import EMOTIONS, MIDLEVEL
 from mer_lib.models import SYSTEMS
@@ -197,7 +206,7 @@ def test_many_attacks_side_by_side_have_names_that_do_not_overlap():
         robustness_plots.changes(results, columns, "t", "c"),
         robustness_plots.clip_changes(clip_rises(predictions), "t", "c"),
     ):
-        figure.canvas.draw()
+        figure.draw_without_rendering()
         for texts in ([axis.title for axis in figure.axes], [t for a in figure.axes for t in a.get_xticklabels()]):
             boxes = [text.get_window_extent() for text in texts if text.get_text()]
             assert len(boxes) >= 13
@@ -310,6 +319,30 @@ def test_the_strongest_attacks_curve_is_shown_whole():
     assert all(axis.get_ylim()[0] == 0 and axis.get_ylim()[1] > 9 for axis in figure.axes)
 
 
+def test_many_attacks_step_by_step_stand_in_rows_of_five_whose_names_do_not_overlap():
+    curves = {f"published-spectrogram-{number}db": np.ones((51, 4)) for number in range(13)}
+    figure = robustness_plots.loss_per_step(curves, "Loss", "made up")
+    figure.draw_without_rendering()
+    shown = [axis for axis in figure.axes if axis.get_visible()]
+    assert len(shown) == 13 and len({axis.get_position().y0 for axis in shown}) == 3
+    for texts in [[axis.title for axis in shown[:5]], *([*axis.get_xticklabels()] for axis in shown)]:
+        boxes = [text.get_window_extent() for text in texts]
+        assert all(left.x1 <= right.x0 + 1 for left, right in pairwise(boxes))
+    assert shown[0].get_title() == "published\nspectrogram\n0 dB"
+
+
+def test_where_budgets_lie_close_their_labels_do_not_overlap():
+    attacks = {f"bim-{e}": ("spectrogram", e) for e in (0.001, 0.01, 0.012, 0.03, 0.1, 0.3)}
+    attacks |= {"apgd": ("spectrogram", 0.01), "wave": ("waveform", 0.001), "ear": ("waveform", np.nan)}
+    rows = results_frame(seeds=1, systems=["A2E"], attacks=attacks).assign(snr_db_median=42.0)
+    axis = robustness_plots.epsilon_sweep(rows, "Budget", "made up").axes[0]
+    axis.figure.draw_without_rendering()
+    assert [f"{tick:g}" for tick in axis.get_xticks()] == ["0.001", "0.01", "0.012", "0.03", "0.1", "0.3"]
+    for texts in ([text for text in axis.get_xticklabels() if text.get_text()], axis.texts):
+        assert all(left.x1 < right.x0 for left, right in pairwise(text.get_window_extent() for text in texts))
+    assert {text.get_position()[1] for text in axis.texts} == {0.97}, "a row along the top edge"
+
+
 def test_budgets_by_ear_stand_beside_budgets_by_number():
     by_ear = {f"bim-{snr}db": ("waveform", np.nan) for snr in (40, 30, 20)}
     one = results_frame(seeds=1, systems=["A2E"], attacks={**ATTACKS, **by_ear})
@@ -331,6 +364,45 @@ def test_relatives_of_bim_and_a_broken_budget_are_told_from_bim_in_the_sweep():
     axis = robustness_plots.epsilon_sweep(rows, "Budget", "made up").axes[0]
     drawn = {line.get_label(): list(line.get_xdata()) for line in axis.lines[1:]}
     assert drawn == {"after BIM": [0.01, 0.1], "after APGD": [0.01, 0.1], "budget not kept": [0.08]}
+    bim, apgd = axis.lines[1:3]
+    assert bim.get_marker() != apgd.get_marker() and apgd.get_markerfacecolor() == "none"
+
+
+def test_figure_4_marks_where_no_rating_lies_and_covers_no_point_with_its_legend():
+    predictions = predictions_frame().query("attack == 'bim-spec-0.1'")
+    figure = robustness_plots.true_against_predicted(predictions, "Figure 4", "made up")
+    figure.draw_without_rendering()
+    legend = figure.legends[0].get_window_extent()
+    assert legend.x0 >= max(axis.get_window_extent().x1 for axis in figure.axes)
+    assert all(len(axis.patches) == 2 for axis in figure.axes)
+    predictions = predictions.assign(rating=predictions["rating"].where(predictions["clip"] > 0, 0.95))
+    figure = robustness_plots.true_against_predicted(predictions, "Figure 4", "made up")
+    assert not any(axis.patches for axis in figure.axes), "another scale"
+
+
+def test_the_mean_cost_is_written_at_the_end_of_its_bar():
+    runs = results_frame(seeds=3, systems=["A2E"], attacks={"a": ("spectrogram", 0.1)})
+    axis = robustness_plots.cost(runs.assign(train_seconds=[10.0, 20.0, 90.0]), "Cost", "made up").axes[0]
+    assert axis.texts[0].get_text() == "40" and axis.texts[0].xy[0] == axis.patches[0].get_width() == 40
+
+
+def test_a_rung_that_was_not_tried_is_a_dash_and_the_heads_bound_a_line_through_nought():
+    rises = pd.DataFrame({"system": ["A2E", "A2E", "A2M2E"], "attack": ["noise", "BIM", "BIM"], "rise": [0, 0.2, 0.1]})
+    first, second = credibility_plots.ladder(rises, "Ladder", "made up").axes
+    assert not first.texts and [text.xy for text in second.texts] == [(0, 0)]
+    columns = ["system", "emotions moved", "explanation moved", "bound for the tolerance"]
+    table = pd.DataFrame([["A2B2E", 0.0, 0.0, 0.4], ["A2B2E", 0.1, 0.2, 0.4]], columns=columns)
+    (axis,) = credibility_plots.explanations_moved(table, 0.1, "Moved", "made up").axes
+    assert [tuple(line.get_ydata()) for line in axis.lines] == [(0, 0.4), (0, 0.1)]
+    assert axis.get_xlim()[0] < 0 and axis.get_ylim()[0] < 0 and "mid-level" not in axis.get_ylabel()
+
+
+def test_intervals_of_several_trainings_at_one_size_stand_side_by_side():
+    trained = pd.DataFrame({"training": ["natural", "adversarial"], "train_clips": 288, "corr_clean": [0.8, 0.7]})
+    table = trained.assign(measure="top-k", corrected_clips=0.5, corrected_clips_low=0.4, corrected_clips_high=0.6)
+    axis = lens_plots.sizes(trained, table, ["top-k"], "Sizes", "made up").axes[1]
+    natural, adversarial = (container[0].get_xdata()[0] for container in axis.containers)
+    assert natural < 288 < adversarial < 1.1 * natural
 
 
 def test_audibility_shows_every_clip_that_was_changed():
@@ -348,6 +420,6 @@ def test_a_caption_never_lies_on_the_axes(words):
     figure, axes = plots.panels(1, 2, height=1.8)
     axes[0, 0].set(xlabel="below", title="above")
     plots.finish(figure, "A title", "caption " * words)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     caption = figure._supxlabel.get_window_extent()
     assert all(axis.get_tightbbox().y0 >= caption.y1 and axis.get_window_extent().height > 40 for axis in axes.flat)
