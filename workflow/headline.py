@@ -230,6 +230,8 @@ def differences_table(differences: pd.DataFrame, systems: Sequence[str]) -> str:
 
 MADE: dict[str, Callable[[], str]] = {
     **{name: functools.partial(pairs_table, pairs) for name, pairs in PAIRS.items()},
+    "soundtracks-equal": functools.partial(rows_table, EQUAL),
+    "soundtracks-equal-pairs": functools.partial(rows_pairs, EQUAL, EQUAL_ATTACK),
 }
 
 
