@@ -65,3 +65,17 @@ def test_pairs_say_what_the_file_says_with_its_ends():
     (line,) = [line for line in text.splitlines() if line.startswith("| A2E - A2M2E |")]
     assert f"| {words[0]} [{words[1]}, {words[2]}] |" in line
     assert "aA2B2E" not in headline.table("companions-pairs"), "only the systems that are asked for"
+
+
+def test_networks_of_two_studies_stand_beside_each_other():
+    """The table reads results.csv, the pairs every clip's answers: both say the same."""
+    rises = {}
+    for name, study, system in headline.EQUAL.rows:
+        rows = headline.results_of(study)
+        rows = rows[(rows["system"] == system) & (rows["attack"] == headline.EQUAL_ATTACK)]
+        rises[name] = rows.set_index("seed")["mae_change"]
+        assert headline.told(list(rises[name]), 3) in headline.table("soundtracks-equal")
+    first, second = list(rises)[:2]
+    line = headline.table("soundtracks-equal-pairs").splitlines()[2]
+    apart = headline.written((rises[first] - rises[second]).mean(), 3)
+    assert line.startswith(f"| {first} - {second} | {len(rises[first])} | {apart} [")
