@@ -5,7 +5,7 @@ Notebook: 08_robustness
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -49,6 +49,15 @@ def differing(study: str) -> tuple[list[str], list[str]]:
 def collect_results(study: str) -> pd.DataFrame:
     """All finished attacks of a study, one row per system, seed and attack, with the columns of results.csv."""
     return pd.concat([complete(table) for *_, table in _attacked(study)], ignore_index=True)
+
+
+def collect_beside(results: pd.DataFrame, studies: Iterable[str]) -> pd.DataFrame:
+    """Rows of results.csv with those of other studies below them, as far as these have attacked runs here.
+
+    Notebook: 08_robustness
+    """
+    others = [study for study in studies if any(True for _ in _attacked(study))]
+    return pd.concat([results, *(collect_results(study) for study in others)], ignore_index=True)
 
 
 def write_results(study: str, *, versions_may_differ: bool = False) -> Path:

@@ -22,6 +22,7 @@ from mer_lib import (
     plots,
     robustness_plots,
     tables,
+    tradeoff_plots,
 )
 from mer_lib.comparisons import clip_rises
 from mer_lib.dataset import EMOTIONS, MIDLEVEL
@@ -423,3 +424,14 @@ def test_a_caption_never_lies_on_the_axes(words):
     figure.draw_without_rendering()
     caption = figure._supxlabel.get_window_extent()
     assert all(axis.get_tightbbox().y0 >= caption.y1 and axis.get_window_extent().height > 40 for axis in axes.flat)
+
+
+def test_networks_of_another_study_are_hollow_beside_those_of_the_study():
+    own = tables.with_changes(results_frame(attacks={"bim-spec-0.1": ("spectrogram", 0.1)}))
+    other = own[own["system"] == "A2E"].assign(study="early")
+    axis = tradeoff_plots.trade_off(pd.concat([own, other]), "t", "c").axes[0]
+    drawn = {points.get_label(): points for points in axis.collections}
+    assert list(drawn) == [*SYSTEMS, "A2E, early"]
+    assert len(drawn["A2E"].get_facecolors()) and not len(drawn["A2E, early"].get_facecolors())
+    for name, rows in own.groupby("system"):
+        np.testing.assert_allclose(drawn[name].get_offsets(), rows[["corr_clean", "mae_change"]])
