@@ -115,7 +115,7 @@ TABLES: dict[str, Sequence[Column | Published]] = {
     ),
 }
 PAIRS = {
-    "soundtracks-pairs": Pairs(REAL, "bim-spec-0.1"),
+    "soundtracks-pairs": Pairs(REAL, "bim-spec-0.1", ("A2E", "A2B2E", "A2M2E", "aA2E")),
     "companions-pairs": Pairs(ETUDES, "bim-spec-0.1", ("A2E", "A2B2E", "A2M2E", "aA2E")),
 }
 EQUAL = Rows(
