@@ -30,8 +30,8 @@ inversion and generation (12)
     ``griffin_lim`` ``inversion`` ``generation`` ``sound_scores`` ``inversion_study`` ``generation_study``
     ``sound_study`` ``meaning``
 one function a figure
-    ``corpus_plots`` ``robustness_plots`` ``tradeoff_plots`` ``perceptibility_plots`` ``credibility_plots``
-    ``explanation_plots`` ``intervention_plots`` ``lens_plots`` ``inversion_plots``
+    ``corpus_plots`` ``attack_plots`` ``robustness_plots`` ``perceptibility_plots`` ``credibility_plots``
+    ``explanation_plots`` ``effect_plots`` ``intervention_plots`` ``lens_plots`` ``inversion_plots`` ``meaning_plots``
 """
 
 __version__ = "0.1.0"

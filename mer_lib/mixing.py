@@ -21,7 +21,7 @@ SAID = {
     "precision": "precisions of gradients",
 }  # fmt: skip
 NAMED = 6  # runs in a message; the others are counted
-LONG = 300  # characters
+LONG = 300  # characters; what would take more is counted
 
 Made = tuple[str, dict]  # a run or one of its attacks, by name, and its provenance
 
@@ -56,11 +56,11 @@ def listed(found: dict[str, list[str]]) -> str:
     return ", ".join(parts)
 
 
-def _differing(made: list[Made], value: Callable[[dict], object]) -> str:
-    """Where a value differs, what it is of whom; empty where it does not or nobody knows it."""
+def _differing(made: list[Made], value: Callable[[dict], object]) -> dict[str, list[str]]:
+    """Where a value differs, who has which; empty where it does not or nobody knows it."""
     known = [(name, value(provenance)) for name, provenance in made]
     found = groups((name, common) for name, common in known if common is not None)
-    return listed(found) if len(found) > 1 else ""
+    return found if len(found) > 1 else {}
 
 
 def _release(package: str) -> Callable[[dict], object]:
@@ -75,15 +75,14 @@ def _release(package: str) -> Callable[[dict], object]:
 def mixed_versions(made: list[Made]) -> list[str]:
     """For each package of which several releases were at work: which, and in which runs and attacks."""
     found = {package: _differing(made, _release(package)) for package in COMPUTING}
-    return [f"{package} {who}" for package, who in found.items() if who]
+    return [f"{package} {listed(who)}" for package, who in found.items() if who]
 
 
 def what_differs(made: list[Made]) -> list[str]:
     """For what else differs, and is no reason to refuse: which, and in which runs and attacks, or where that stands."""
-    said = []
-    for key, words in SAID.items():
-        if who := _differing(made, lambda provenance, key=key: provenance.get(key)):
-            many = len({str(provenance[key]) for _, provenance in made if provenance.get(key) is not None})
-            where = f"{words}: {many}, named in each run.json and metrics.json"
-            said.append(f"{words}: {who}" if len(who) <= LONG else where)
-    return said
+    found = {words: _differing(made, lambda provenance, key=key: provenance.get(key)) for key, words in SAID.items()}
+    said = {words: listed(who) for words, who in found.items() if who}
+    return [
+        f"{words}: {who if len(who) <= LONG else f'{len(found[words])}, named in each run.json and metrics.json'}"
+        for words, who in said.items()
+    ]

@@ -56,7 +56,7 @@ def collect_beside(results: pd.DataFrame, studies: Iterable[str]) -> pd.DataFram
 
     Notebook: 08_robustness
     """
-    others = [study for study in studies if any(True for _ in _attacked(study))]
+    others = [study for study in studies if next(_attacked(study), None)]
     return pd.concat([results, *(collect_results(study) for study in others)], ignore_index=True)
 
 

@@ -5,7 +5,6 @@ Notebook: 01_prepare_data
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
@@ -71,15 +70,13 @@ def split(
     return {part: np.flatnonzero(np.isin(groups, names[dealt[part]])) for part in ("train", "valid", "test")}
 
 
-def _dealt(
-    order: Iterable[int], sizes: np.ndarray, wanted: dict[str, int], *, first_empty: bool
-) -> dict[str, list[int]]:
-    """Groups by part: each goes where the largest share is still missing.
+def _dealt(order: list[int], sizes: np.ndarray, wanted: dict[str, int], *, first_empty: bool) -> dict[str, list[int]]:
+    """Groups by part, dealt out in this order.
 
-    An empty part comes first, or at the latest when the groups left are as few as the empty parts.
+    With ``first_empty`` an empty part comes first, then where the largest share is still missing; else each group goes
+    where most clips are missing, and to an empty part only when as few groups as empty parts are left.
     """
     members: dict[str, list[int]] = {part: [] for part in wanted}
-    order = list(order)
     for left, index in zip(range(len(order), 0, -1), order, strict=True):
         empty = [part for part in wanted if not members[part]]
         missing = {part: wanted[part] - sizes[members[part]].sum() for part in wanted}

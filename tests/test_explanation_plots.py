@@ -7,7 +7,7 @@ import pytest
 import torch
 from matplotlib.collections import PathCollection
 
-from mer_lib import effects, explanation_plots, explanation_tables, intervention_plots, interventions
+from mer_lib import effect_plots, effects, explanation_plots, explanation_tables, intervention_plots, interventions
 from mer_lib.dataset import EMOTIONS, MIDLEVEL, load_corpus
 from mer_lib.explanations import METHODS, Attribution
 from mer_lib.models import Prediction
@@ -53,7 +53,7 @@ def said_by(model, clips=6, seed=0):
 def test_a_box_is_drawn_for_every_neuron_at_its_median(model):
     said = said_by(model, 30)
     table = effects.effects_table(model, said.midlevel, pd.Series(range(30)))
-    figure = explanation_plots.effect_boxes(table, "t", "c", labels={"dissonance": "dissonance (r 0.95)"})
+    figure = effect_plots.effect_boxes(table, "t", "c", labels={"dissonance": "dissonance (r 0.95)"})
     axes = [axis for axis in figure.axes if axis.get_title() in EMOTIONS]
     assert [axis.get_title() for axis in axes] == list(EMOTIONS)
     assert "dissonance (r 0.95)" in [label.get_text() for label in axes[0].get_yticklabels()]
@@ -76,7 +76,7 @@ def test_the_pair_of_clips_is_told_with_its_truth(model, etudes):
     text = explanation_tables.pair_reading(table, worth)
     gap = np.abs(said.emotions[0] - said.emotions[1]).mean()
     assert f"differ by {gap:.3f} on average" in text and "usual error is 0.11" in text
-    figure = explanation_plots.two_clips(table, "t", "c")
+    figure = effect_plots.two_clips(table, "t", "c")
     assert len([axis for axis in figure.axes if axis.get_xlabel()]) == 3
     drawn = np.concatenate([points(axis) for axis in figure.axes])[:, 0]
     assert all(np.isclose(drawn, value, atol=1e-5).any() for value in table["value"])
@@ -92,7 +92,7 @@ def test_a_pair_without_known_values_is_told_all_the_same(etudes):
 def test_neurons_stand_where_their_correlations_are():
     known = RNG.normal(size=(40, 7))
     table = effects.neuron_quality(known + 0.5 * RNG.normal(size=known.shape), known)
-    axis = explanation_plots.neuron_worth({"A2M2E": table}, "t", "c").axes[0]
+    axis = effect_plots.neuron_worth({"A2M2E": table}, "t", "c").axes[0]
     drawn = points(axis)
     for value in (*table["r"], *table["partial r"]):
         assert np.isclose(drawn[:, 0], value, atol=1e-5).any()

@@ -72,7 +72,7 @@ def test_networks_of_two_studies_stand_beside_each_other():
     rises = {}
     for name, study, system in headline.EQUAL.rows:
         rows = headline.results_of(study)
-        rows = rows[(rows["system"] == system) & (rows["attack"] == headline.EQUAL_ATTACK)]
+        rows = rows[(rows["system"] == system) & (rows["attack"] == headline.EQUAL.attack)]
         rises[name] = rows.set_index("seed")["mae_change"]
         assert headline.told(list(rises[name]), 3) in headline.table("soundtracks-equal")
     first, second = list(rises)[:2]

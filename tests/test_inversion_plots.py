@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mer_lib import inversion_plots, meaning
+from mer_lib import inversion_plots, meaning, meaning_plots
 from mer_lib.inversion_study import UNTRAINED
 
 SYSTEMS = ["A2E", "aA2E", UNTRAINED]
@@ -72,7 +72,7 @@ def test_an_interval_that_is_too_wide_is_cut_and_squeezes_nothing():
 
 def test_judges_colours_follow_the_others_and_not_the_makers_own_answers():
     table = pd.DataFrame({"itself": [9.0, 8.0], "A2M2E": [1.0, -2.0]}, index=["A2E", "aA2E"])
-    figure = inversion_plots.judges({"sad, picture": table}, "title", "caption")
+    figure = meaning_plots.judges({"sad, picture": table}, "title", "caption")
     (axis,) = drawn_axes(figure)
     assert axis.collections[0].get_clim() == (-2.0, 2.0)
     assert {"9.0", "-2.0"} <= {text.get_text() for text in axis.texts}
@@ -80,7 +80,7 @@ def test_judges_colours_follow_the_others_and_not_the_makers_own_answers():
 
 def test_twins_are_hatched_as_judges_and_what_is_beyond_the_scale_is_told():
     table = pd.DataFrame({"itself": [9.0, 8.0], "A2E": [np.nan, 1.0], "aA2E": [2.0, np.nan]}, index=["A2E", "aA2E"])
-    figure = inversion_plots.judges({"sad, picture": table}, "title", "caption")
+    figure = meaning_plots.judges({"sad, picture": table}, "title", "caption")
     (axis,) = drawn_axes(figure)
     assert {patch.get_xy() for patch in axis.patches if patch.get_hatch()} == {(2, 0), (1, 1)}
     assert axis.get_title() == "sad,\npicture" and "Hatched: twin" in figure.get_supxlabel()
@@ -95,9 +95,9 @@ def test_a_measure_without_an_interval_stands_apart_and_its_place_does_not_tell_
             "verdict": ["open", "more", "open"],
         }
     )  # fmt: skip
-    (axis,) = drawn_axes(inversion_plots.answer(rows, "title", "caption"))
+    (axis,) = drawn_axes(meaning_plots.answer(rows, "title", "caption"))
     names = [label.get_text() for label in axis.get_yticklabels()]
-    assert names[::-1] == ["like", inversion_plots.NO_INTERVAL, "near", "far"]
+    assert names[::-1] == ["like", meaning_plots.NO_INTERVAL, "near", "far"]
     places = {round(float(y)): x for c in axis.collections for x, y in c.get_offsets() if len(c.get_offsets())}
     assert places[1] == -places[0] and places[3] == pytest.approx(2 / 3)
     assert {"-40", "+0.01"} <= {text.get_text() for text in axis.texts}
@@ -115,7 +115,7 @@ def test_the_answer_is_filled_where_nought_is_left_out(draws):
     ]
     verdicts = meaning.verdicts(meaning.score(pd.DataFrame(rows), "likeness", "x"))
     asked = verdicts[verdicts["question"] == "adversarial training"]
-    figure = inversion_plots.answer(asked, "title", "caption")
+    figure = meaning_plots.answer(asked, "title", "caption")
     first, second = drawn_axes(figure)
     assert first.get_title() == "aA2E\n– A2E" and second.get_title() == "aA2M2E\n– A2M2E"
     filled, hollow = (axis.collections[-1].get_facecolor()[0] for axis in (first, second))

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mer_lib import (
+    attack_plots,
     captions,
     corpus_plots,
     credibility_plots,
@@ -22,7 +23,6 @@ from mer_lib import (
     plots,
     robustness_plots,
     tables,
-    tradeoff_plots,
 )
 from mer_lib.comparisons import clip_rises
 from mer_lib.dataset import EMOTIONS, MIDLEVEL
@@ -127,10 +127,10 @@ def all_figures(corpus_table):
     yield "predicted", plots.predicted_against_rated(ratings, ratings * 0.8 + 0.05, EMOTIONS, "Test clips", caption)
     yield "clip", plots.clip_ratings(clip, "One clip", caption)
     curves = {name: np.cumsum(rng.uniform(0, 0.01, (11, 8)), axis=0) for name in ATTACKS}
-    yield "loss", robustness_plots.loss_per_step(curves, "Loss", caption)
+    yield "loss", attack_plots.loss_per_step(curves, "Loss", caption)
     sweep = {f"s{e}": ("spectrogram", e) for e in (0.01, 0.03, 0.1)} | {f"w{e}": ("waveform", e) for e in (0.001, 0.01)}
     one = results_frame(seeds=1, systems=("A2E",), attacks=sweep)
-    yield "sweep", robustness_plots.epsilon_sweep(one, "Budget", caption)
+    yield "sweep", attack_plots.epsilon_sweep(one, "Budget", caption)
     yield "audibility", perceptibility_plots.audibility(sounds_frame(), "Audible", caption)
     columns = {"mae_change": "rise of MAE", "corr_change": "change of correlation"}
     yield "changes", robustness_plots.changes(results, columns, "Figure 3", caption)
@@ -316,13 +316,13 @@ def test_the_strongest_attacks_curve_is_shown_whole():
         "strong": np.linspace(0.01, 9, 5)[:, None] * np.ones(4),
         "last": np.full((5, 4), 0.02),
     }
-    figure = robustness_plots.loss_per_step(curves, "Loss", "made up")
+    figure = attack_plots.loss_per_step(curves, "Loss", "made up")
     assert all(axis.get_ylim()[0] == 0 and axis.get_ylim()[1] > 9 for axis in figure.axes)
 
 
 def test_many_attacks_step_by_step_stand_in_rows_of_five_whose_names_do_not_overlap():
     curves = {f"published-spectrogram-{number}db": np.ones((51, 4)) for number in range(13)}
-    figure = robustness_plots.loss_per_step(curves, "Loss", "made up")
+    figure = attack_plots.loss_per_step(curves, "Loss", "made up")
     figure.draw_without_rendering()
     shown = [axis for axis in figure.axes if axis.get_visible()]
     assert len(shown) == 13 and len({axis.get_position().y0 for axis in shown}) == 3
@@ -336,7 +336,7 @@ def test_where_budgets_lie_close_their_labels_do_not_overlap():
     attacks = {f"bim-{e}": ("spectrogram", e) for e in (0.001, 0.01, 0.012, 0.03, 0.1, 0.3)}
     attacks |= {"apgd": ("spectrogram", 0.01), "wave": ("waveform", 0.001), "ear": ("waveform", np.nan)}
     rows = results_frame(seeds=1, systems=["A2E"], attacks=attacks).assign(snr_db_median=42.0)
-    axis = robustness_plots.epsilon_sweep(rows, "Budget", "made up").axes[0]
+    axis = attack_plots.epsilon_sweep(rows, "Budget", "made up").axes[0]
     axis.figure.draw_without_rendering()
     assert [f"{tick:g}" for tick in axis.get_xticks()] == ["0.001", "0.01", "0.012", "0.03", "0.1", "0.3"]
     for texts in ([text for text in axis.get_xticklabels() if text.get_text()], axis.texts):
@@ -348,7 +348,7 @@ def test_budgets_by_ear_stand_beside_budgets_by_number():
     by_ear = {f"bim-{snr}db": ("waveform", np.nan) for snr in (40, 30, 20)}
     one = results_frame(seeds=1, systems=["A2E"], attacks={**ATTACKS, **by_ear})
     one.loc[one["epsilon"].isna(), "snr_db_median"] = [40.1, 30.2, 20.1]
-    figure = robustness_plots.epsilon_sweep(one, "Budget", "made up")
+    figure = attack_plots.epsilon_sweep(one, "Budget", "made up")
     assert [axis.get_xlabel() for axis in figure.axes[3:]] == [
         "budget epsilon (z-scored spectrogram)", "budget epsilon (full scale)", "SNR (dB)",
     ]  # fmt: skip
@@ -362,7 +362,7 @@ def test_relatives_of_bim_and_a_broken_budget_are_told_from_bim_in_the_sweep():
     rows["method"] = ["BIM", "BIM", "APGD", "APGD", "BIM"]
     rows["published_update"] = [False] * 4 + [True]
     rows["linf_max"] = [0.01, 0.1, 0.01, 0.1, 0.08]
-    axis = robustness_plots.epsilon_sweep(rows, "Budget", "made up").axes[0]
+    axis = attack_plots.epsilon_sweep(rows, "Budget", "made up").axes[0]
     drawn = {line.get_label(): list(line.get_xdata()) for line in axis.lines[1:]}
     assert drawn == {"after BIM": [0.01, 0.1], "after APGD": [0.01, 0.1], "budget not kept": [0.08]}
     bim, apgd = axis.lines[1:3]
@@ -429,7 +429,7 @@ def test_a_caption_never_lies_on_the_axes(words):
 def test_networks_of_another_study_are_hollow_beside_those_of_the_study():
     own = tables.with_changes(results_frame(attacks={"bim-spec-0.1": ("spectrogram", 0.1)}))
     other = own[own["system"] == "A2E"].assign(study="early")
-    axis = tradeoff_plots.trade_off(pd.concat([own, other]), "t", "c").axes[0]
+    axis = robustness_plots.trade_off(pd.concat([own, other]), "t", "c").axes[0]
     drawn = {points.get_label(): points for points in axis.collections}
     assert list(drawn) == [*SYSTEMS, "A2E, early"]
     assert len(drawn["A2E"].get_facecolors()) and not len(drawn["A2E, early"].get_facecolors())

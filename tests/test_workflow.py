@@ -254,10 +254,23 @@ def test_a_kept_run_comes_back_only_if_it_is_still_the_one_wanted(tmp_path, now,
     for path, time_finished in ((marker, 200), (upstream, prepared)):
         path.write_text("{}")
         os.utime(path, (time_finished, time_finished))
-    kept_runs.keep(job, tmp_path, tracked)
+    kept_runs.keep(job, tmp_path, tracked, "1970-01-01T00:03:20+00:00")
     marker.unlink()
     assert kept_runs.put_back(replace(job, tracked=json.dumps(now)), tmp_path, upstream) is expected
     assert marker.is_file() is expected
+
+
+def test_a_run_that_a_job_only_found_is_not_kept_as_its_own(tmp_path):
+    job = Job("train:A2E:1", "train", "02_train_a2e", {}, "A2E/seed-1/run.json", "A2E/seed-1/x.ipynb")
+    marker = tmp_path / job.marker
+    marker.parent.mkdir(parents=True)
+    marker.write_text("{}")
+    os.utime(marker, (199, 199))
+    kept_runs.keep(job, tmp_path, "{}", "1970-01-01T00:03:20+00:00")
+    assert list(marker.parent.iterdir()) == [marker]
+    os.utime(marker, (200, 200))
+    kept_runs.keep(job, tmp_path, "{}", "1970-01-01T00:03:20+00:00")
+    assert len(list(marker.parent.iterdir())) == 3
 
 
 def execute(tree: Tree, job: str, **parameters: object) -> subprocess.CompletedProcess[str]:

@@ -96,7 +96,6 @@ def execute(
     record = {"job": job.name, "phase": job.phase, "notebook": job.notebook, "started": _now(), "tracked": job.tracked}
     record |= {"call": os.environ.get(CALL_MARK, ""), "machine": platform.node()}
     _write_record(folder / job.record, record | {"status": "running"})
-    before = _age(folder / job.marker)
     part = executed.with_name(f".{executed.stem}.{os.getpid()}.part.ipynb")
     failed = executed.with_name(f"{executed.stem}.failed.ipynb")
     begin = time.perf_counter()
@@ -111,12 +110,11 @@ def execute(
         status = "failed" if isinstance(error, Exception) else "stopped"  # the latter by a signal
         record |= {"status": status, "seconds": round(time.perf_counter() - begin, 2), "error": lines}
         with contextlib.suppress(OSError):  # a full disk must not hide what went wrong first
-            _tidy(job, folder, part, failed, before, hopeless=isinstance(error, CellError))
+            _tidy(job, folder, part, failed, record["started"], hopeless=isinstance(error, CellError))
         with contextlib.suppress(OSError):
             _write_record(folder / job.record, record)
         raise
-    if _age(folder / job.marker) != before:  # a run that the notebook found finished was made with what it was made
-        keep(job, folder, job.tracked)
+    keep(job, folder, job.tracked, record["started"])
     os.replace(part, executed)
     for old in (failed, _hopeless(job, folder)):
         old.unlink(missing_ok=True)
@@ -163,17 +161,12 @@ def _run_papermill(job: Job, folder: Path, notebook: Path, part: Path, *, thread
             raise JobError(last_words or f"papermill ended with {child.returncode}")
 
 
-def _age(path: Path) -> int | None:
-    return path.stat().st_mtime_ns if path.is_file() else None
-
-
-def _tidy(job: Job, folder: Path, part: Path, failed: Path, before: int | None, *, hopeless: bool) -> None:
+def _tidy(job: Job, folder: Path, part: Path, failed: Path, started: str, *, hopeless: bool) -> None:
     """After a failure: keep a finished training and the notebook up to there, remove what is out of date."""
     for old in (folder / job.executed, (folder / job.executed).with_suffix(".html")):
         old.unlink(missing_ok=True)
     _keep_failed(part, failed)
-    if _age(folder / job.marker) != before:
-        keep(job, folder, job.tracked)
+    keep(job, folder, job.tracked, started)
     if hopeless:
         atomic_write(_hopeless(job, folder), lambda path: path.write_text(_attempt(job), "utf-8"))
 

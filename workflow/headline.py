@@ -56,8 +56,12 @@ class Pairs(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Networks of several studies beside each other: (name of the row, study, system), the same columns for all."""
+    """Networks of several studies beside each other: (name of the row, study, system), the same columns for all.
 
+    Their pairs are compared under the attack.
+    """
+
+    attack: str
     rows: Sequence[tuple[str, str, str]]
     columns: Sequence[Column]
 
@@ -119,6 +123,7 @@ PAIRS = {
     "companions-pairs": Pairs(ETUDES, "bim-spec-0.1", ("A2E", "A2B2E", "A2M2E", "aA2E")),
 }
 EQUAL = Rows(
+    "bim-spec-0.1",
     (("A2E, 8 epochs", EARLY, "A2E"), ("A2M2E, 45 epochs", REAL, "A2M2E"), ("A2E, 45 epochs", REAL, "A2E")),
     (
         Column("seeds", "", SEEDS, digits=0),
@@ -133,7 +138,6 @@ EQUAL = Rows(
         Column("corr. at .1", "", "corr_attacked", "bim-spec-0.1", 2),
     ),
 )
-EQUAL_ATTACK = "bim-spec-0.1"
 PAIRED = {
     harm.RISE: 3, harm.ERROR: 3, harm.OVER_SPREAD: 2, harm.RESCALED: 3, harm.CORRELATION: 2, harm.FALL: 2
 }  # fmt: skip
@@ -201,13 +205,13 @@ def rows_table(rows: Rows) -> str:
     return markdown([["network", *(column.title for column in rows.columns)], *lines])
 
 
-def rows_pairs(rows: Rows, attack: str) -> str:
+def rows_pairs(rows: Rows) -> str:
     """Their differences, from the answers that the studies' runs keep."""
     parts = []
     for name, study, system in rows.rows:
         for run in sorted((ROOT / "figures" / study / "runs" / system).glob("seed-*")):
-            answers = pd.read_csv(run / "attacks" / attack / "predictions.csv")
-            parts.append(answers.assign(system=name, seed=int(run.name.removeprefix("seed-")), attack=attack))
+            answers = pd.read_csv(run / "attacks" / rows.attack / "predictions.csv")
+            parts.append(answers.assign(system=name, seed=int(run.name.removeprefix("seed-")), attack=rows.attack))
     names = [name for name, _, _ in rows.rows]
     return differences_table(harm.harm_differences(pd.concat(parts, ignore_index=True)), names)
 
@@ -231,7 +235,7 @@ def differences_table(differences: pd.DataFrame, systems: Sequence[str]) -> str:
 MADE: dict[str, Callable[[], str]] = {
     **{name: functools.partial(pairs_table, pairs) for name, pairs in PAIRS.items()},
     "soundtracks-equal": functools.partial(rows_table, EQUAL),
-    "soundtracks-equal-pairs": functools.partial(rows_pairs, EQUAL, EQUAL_ATTACK),
+    "soundtracks-equal-pairs": functools.partial(rows_pairs, EQUAL),
 }
 
 

@@ -26,6 +26,7 @@ TRAINING_NOTEBOOKS = {
     "aA2B2E": "05_adversarial_training",
     "aA2M2E": "05_adversarial_training",
 }
+KNOWN_CORPORA = ("etudes", "soundtracks")  # by name; any other corpus is a folder
 PHASES = ("prepare", "train", "adversarial", "attack", "analyse")
 # Passed to the notebooks, yet no reason to run one again: sums in another order round otherwise, no more than that.
 WITHOUT_EFFECT = frozenset({"threads"})
@@ -240,7 +241,7 @@ def parameter_problems(path: Path, parameters: dict[str, Any]) -> list[str]:
 
 def corpus_argument(corpus: str) -> str:
     """What notebook 01 is told: a known corpus's name or an absolute path (relative ones count from the repository)."""
-    return corpus if corpus in ("etudes", "soundtracks") else str(ROOT / Path(corpus).expanduser())
+    return corpus if corpus in KNOWN_CORPORA else str(ROOT / Path(corpus).expanduser())
 
 
 def corpus_folder(corpus: str) -> Path:
@@ -265,7 +266,7 @@ def check_prepared(plan: Plan) -> None:
     """
     corpus, marker = plan.study["corpus"], prepared_folder(plan.prepared) / "info.json"
     newest = max((os.path.getmtime(table) for table in corpus_tables(corpus)), default=0.0)
-    if corpus in ("etudes", "soundtracks") or not marker.is_file() or newest > marker.stat().st_mtime:
+    if corpus in KNOWN_CORPORA or not marker.is_file() or newest > marker.stat().st_mtime:
         return
     from mer_lib.dataset import load_corpus  # torch and pandas, which the launcher does without
     from mer_lib.preparation import choose, load_prepared

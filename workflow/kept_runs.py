@@ -8,6 +8,7 @@ anew. The notebook then finds its run finished, and only draws.
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import shutil
@@ -19,10 +20,17 @@ from workflow.jobs import Job
 TRAINING = ("train", "adversarial")
 
 
-def keep(job: Job, folder: Path, tracked: str) -> None:
-    """Keep a copy of a finished run's mark, with what the run was made with."""
-    marker = folder / job.marker
-    if job.phase in TRAINING and marker.is_file():
+def keep(job: Job, folder: Path, tracked: str, started: str) -> None:
+    """Keep a copy of a finished run's mark, with what the run was made with.
+
+    Parameters
+    ----------
+    started
+        When the job was started, as its record has it. A mark older than that is of a run that the notebook found
+        finished: what it was made with is not what the job would make it with now.
+    """
+    marker, begin = folder / job.marker, datetime.datetime.fromisoformat(started).timestamp()
+    if job.phase in TRAINING and marker.is_file() and marker.stat().st_mtime >= begin:
         atomic_write(_kept(marker), lambda part: shutil.copy2(marker, part))
         atomic_write(_made_with(marker), lambda part: part.write_text(_without_notebook(tracked), "utf-8"))
 

@@ -89,7 +89,7 @@ def clear_leftovers(plan: Plan, folder: Path) -> None:
     for job in plan.jobs.values():
         record = read_record(folder, job)
         if record.get("status") == "running":  # killed: perhaps after the training was finished
-            keep(job, folder, record["tracked"])
+            keep(job, folder, record["tracked"], record["started"])
     for place in (folder, figures() / plan.study.name):
         remove_parts(place)
     remove_scratch(folder)
